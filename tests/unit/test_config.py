@@ -1,0 +1,38 @@
+"""What Config refuses, and how it says so."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from uvicorn_worker.config import Config
+from uvicorn_worker.errors import ConfigError
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "says"),
+    [
+        ("http", "h2", "expected one of auto, httptools, h11"),
+        ("timeout_keep_alive", -1, "expected a number of at least 0"),
+        ("limit_concurrency", 0, "expected a number of at least 1"),
+        ("headers", "X-A: b", "expected pairs"),
+        ("headers", {"X-A": "b"}, "expected pairs"),
+        ("headers", [("X-A", b"b")], "expected pairs"),
+        ("headers", [("X A", "b")], "'X A' is no header name"),
+        ("headers", [("X-A", "b\r\nX-C: d")], "the value of 'X-A'"),
+        ("headers", [("Content-Length", "5")], "'Content-Length' is set by the server"),
+        ("headers", [("transfer-encoding", "chunked")], "'transfer-encoding' is set by the server"),
+    ],
+)
+def test_wrong_values_are_named(name: str, value: Any, says: str) -> None:
+    with pytest.raises(ConfigError) as refusal:
+        Config(**{name: value})
+    assert name in str(refusal.value)
+    assert repr(value) in str(refusal.value)
+    assert says in str(refusal.value)
+
+
+def test_fields_for_every_response_are_taken() -> None:
+    headers = [("X-A", "b"), ("Server", "mine")]
+    assert Config(headers=headers).headers == headers

@@ -1,0 +1,212 @@
+"""The small parts of the worker's side: orders, the fork, the error page, the TLS context."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import ssl
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.support.gunicorn_config import gunicorn_config
+from tests.support.waiting import eventually
+from uvicorn_worker.errors import ConfigError
+from uvicorn_worker.gunicorn import masters
+from uvicorn_worker.gunicorn.orders import Orders
+from uvicorn_worker.gunicorn.reload import error_page
+from uvicorn_worker.gunicorn.tls import server_context
+from uvicorn_worker.scoreboard import Phase, Scoreboard
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+# -- orders
+
+
+def test_the_first_order_counts() -> None:
+    orders = Orders()
+
+    assert not orders.to_go
+    assert (orders.term(), orders.term()) == (True, False)
+    at = orders.term_at
+    orders.term()
+
+    assert orders.term_at == at
+    assert orders.to_go
+
+
+# -- masters
+
+
+def test_the_workers_of_one_master_share_one_board() -> None:
+    assert masters.scoreboard() is masters.scoreboard()
+
+
+def test_a_worker_has_a_slot_even_when_all_are_taken() -> None:
+    board = Scoreboard(1)
+    first, second = masters.reserve(board, 1), masters.reserve(board, 2)
+
+    second.claim(os.getpid(), 1.0)
+
+    assert [view.generation for view in board.views()] == [first.generation]
+    assert second.snapshot().phase is Phase.BOOTING
+
+
+def test_only_the_child_of_the_expected_fork_is_told() -> None:
+    told, other = os.pipe()
+    expected = SimpleNamespace(pid="[booting]", forked=lambda: os.write(other, b"forked"))
+    masters.expect_fork(expected)
+    assert _child_writes(told) == b"forked"
+
+    expected.pid = 12345  # the master has forked its worker
+    assert _child_writes(told) == b""
+    os.close(told)
+    os.close(other)
+
+
+def _child_writes(pipe: int) -> bytes:
+    os.set_blocking(pipe, False)
+    pid = os.fork()
+    if pid == 0:
+        os._exit(0)
+    os.waitpid(pid, 0)
+    try:
+        return os.read(pipe, 100)
+    except BlockingIOError:
+        return b""
+
+
+def test_a_signal_right_after_the_fork_is_not_lost() -> None:
+    """The parent is often faster than the child's first step, where Python forgets signals."""
+    told: list[int] = []
+    worker: Any = SimpleNamespace(pid="[booting]")
+    worker.forked = lambda: signal.signal(signal.SIGTERM, lambda number, frame: told.append(number))
+    masters_own = signal.signal(signal.SIGTERM, lambda number, frame: None)
+    try:
+        codes = []
+        for _ in range(50):
+            worker.pid = "[booting]"
+            masters.expect_fork(worker)
+            pid = os.fork()
+            if pid == 0:
+                os._exit(0 if told or _until(lambda: bool(told)) else 1)
+            os.kill(pid, signal.SIGTERM)
+            worker.pid = pid
+            codes.append(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+    finally:
+        signal.signal(signal.SIGTERM, masters_own)
+
+    assert codes == [0] * 50
+    assert signal.SIGTERM not in signal.pthread_sigmask(signal.SIG_BLOCK, [])
+
+
+def _until(condition: Callable[[], bool]) -> bool:
+    try:
+        return eventually(condition, timeout=2)
+    except AssertionError:
+        return False
+
+
+# -- the page for a syntax error
+
+
+def _page() -> Any:
+    try:
+        compile("def f(:\n", "shop.py", "exec")
+    except SyntaxError as exc:
+        return error_page(exc)
+    raise AssertionError
+
+
+async def _call(scope_type: str, *received: str) -> list[dict[str, Any]]:
+    sent: list[dict[str, Any]] = []
+    messages = iter(received)
+
+    async def receive() -> dict[str, Any]:
+        return {"type": next(messages)}
+
+    async def send(message: dict[str, Any]) -> None:
+        sent.append(message)
+
+    await _page()({"type": scope_type}, receive, send)
+    return sent
+
+
+def test_a_syntax_error_is_shown_to_http_clients() -> None:
+    start, body = asyncio.run(_call("http"))
+
+    assert start["status"] == 500
+    assert (b"content-length", b"%d" % len(body["body"])) in start["headers"]
+    assert b'File "shop.py", line 1' in body["body"]
+    assert b"SyntaxError" in body["body"]
+
+
+def test_a_syntax_error_closes_websockets_with_1011() -> None:
+    accept, close = asyncio.run(_call("websocket", "websocket.connect"))
+
+    assert accept == {"type": "websocket.accept"}
+    assert close == {"type": "websocket.close", "code": 1011}
+
+
+def test_a_syntax_error_does_not_stop_the_boot() -> None:
+    sent = asyncio.run(_call("lifespan", "lifespan.startup", "lifespan.shutdown"))
+
+    assert [message["type"] for message in sent] == [
+        "lifespan.startup.complete",
+        "lifespan.shutdown.complete",
+    ]
+
+
+# -- TLS
+
+
+def test_no_certificate_means_no_tls() -> None:
+    assert server_context(gunicorn_config()) is None
+
+
+def test_the_hook_makes_the_context() -> None:
+    made = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+
+    cfg = gunicorn_config(certfile="cert.pem", ssl_context=lambda config, factory: made)
+
+    assert server_context(cfg) is made
+
+
+def _raise(config: Any, factory: Any) -> Any:
+    raise KeyError("vault")
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"certfile": "nowhere.pem"}, ["certfile='nowhere.pem'", "FileNotFoundError"]),
+        (
+            {"certfile": "nowhere.pem", "keyfile": "key.pem"},
+            ["certfile='nowhere.pem'", "keyfile='key.pem'"],
+        ),
+        ({"certfile": "c.pem", "ssl_context": _raise}, ["hook ssl_context", "KeyError: 'vault'"]),
+        (
+            {"certfile": "c.pem", "ssl_context": lambda config, factory: None},
+            ["returned None", "ssl.SSLContext"],
+        ),
+    ],
+)
+def test_a_context_that_cannot_be_made_is_refused(
+    settings: dict[str, object], words: list[str]
+) -> None:
+    with pytest.raises(ConfigError) as caught:
+        server_context(gunicorn_config(**settings))
+
+    assert [word for word in words if word not in str(caught.value)] == []
+
+
+@pytest.mark.parametrize("mark", ["BEGIN ENCRYPTED PRIVATE KEY", "Proc-Type: 4,ENCRYPTED"])
+def test_an_encrypted_key_is_refused_instead_of_asking_a_terminal(mark: str, tmp_path: Any) -> None:
+    key = tmp_path / "key.pem"
+    key.write_text(f"-----{mark}-----\n")
+
+    with pytest.raises(ConfigError, match=r"is encrypted.*hook ssl_context"):
+        server_context(gunicorn_config(certfile=str(key)))

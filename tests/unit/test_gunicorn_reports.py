@@ -1,0 +1,181 @@
+"""What a stuck worker says about itself."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import faulthandler
+import logging
+import os
+import signal
+import sys
+import threading
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.support.exchange import FakeExchange, make_scope
+from tests.support.waiting import eventually
+from uvicorn_worker.gunicorn.reports import STDERR, Reports
+from uvicorn_worker.gunicorn.watchdog import Watchdog
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+@pytest.fixture(autouse=True)
+def faults() -> Iterator[None]:
+    """Put back what pytest uses for its own time-outs and crashes."""
+    enabled = faulthandler.is_enabled()
+    yield
+    faulthandler.disable()
+    signal.signal(signal.SIGABRT, signal.SIG_DFL)
+    if enabled:
+        with contextlib.suppress(ValueError, OSError):
+            faulthandler.enable(sys.__stderr__ or STDERR)
+
+
+class FakeLog:
+    """As much of Gunicorn's logger as tells where its errors go."""
+
+    def __init__(self, path: Path) -> None:
+        self.error_log = logging.Logger("test")
+        self.handler = logging.FileHandler(path)
+        self.error_log.addHandler(self.handler)
+
+
+def stuck_function(reports: Reports, loop: Any, exchanges: list[Any]) -> str:
+    return reports.stuck(sys._getframe(), loop, exchanges)
+
+
+def test_a_report_shows_the_stack_and_the_task() -> None:
+    async def main() -> str:
+        return stuck_function(Reports(None), asyncio.get_running_loop(), [])
+
+    text = asyncio.run(main())
+
+    assert "in stuck_function\n" in text
+    assert text.index("in main\n") < text.index("in stuck_function\n")
+    assert "Running task: Task-" in text
+    assert "main" in text[text.index("Running task:") :]
+    assert "Requests in flight: 0" in text
+
+
+def test_a_report_lists_requests_by_age_as_far_as_they_got() -> None:
+    exchanges = [
+        FakeExchange(target=b"/young", started=1009.5, status=0),
+        FakeExchange(target=b"/old?" + b"x" * 300, started=1000.0, status=200, peer=None),
+        FakeExchange(target=b"/chat", started=1005.0, status=0, scope=make_scope(method="POST")),
+    ]
+    loop = asyncio.new_event_loop()
+    loop.time = lambda: 1010.0  # type: ignore[method-assign]  # the clock is all that is changed
+    try:
+        text = Reports(None).stuck(None, loop, exchanges)
+    finally:
+        loop.close()
+
+    lines = text[text.index("Requests in flight: 3") :].splitlines()[1:]
+    assert [line.split()[3].split("?")[0] for line in lines] == ["/old", "/chat", "/young"]
+    assert lines[0].startswith("  10.000 s  GET /old?xxx")
+    assert lines[0].endswith("... from a UNIX socket, answered 200 so far")
+    assert lines[1] == "  5.000 s  POST /chat from 127.0.0.1, not answered yet"
+
+
+def test_a_report_of_many_requests_is_bounded() -> None:
+    loop = asyncio.new_event_loop()
+    try:
+        text = Reports(None).stuck(None, loop, [FakeExchange() for _ in range(120)])
+    finally:
+        loop.close()
+
+    assert "Requests in flight: 120" in text
+    assert text.count("GET / from") == 50
+    assert "and 70 younger ones" in text
+
+
+def test_stacks_go_to_the_error_log_and_follow_it(tmp_path: Path) -> None:
+    log = FakeLog(tmp_path / "error.log")
+    reports = Reports(log)
+    reports.install(lambda number, frame: None)
+    first = reports.descriptor
+    (tmp_path / "error.log").rename(tmp_path / "error.log.1")
+    log.handler.close()
+    log.handler.stream = log.handler._open()
+
+    os.write(reports.descriptor, b"before")
+    reports.follow_log()
+    os.write(reports.descriptor, b"after")
+
+    assert not reports.apart
+    assert (tmp_path / "error.log.1").read_text() == "before"
+    assert (tmp_path / "error.log").read_text() == "after"
+    assert os.fstat(reports.descriptor)  # of our own, open
+    assert not _is_open(first) or first == reports.descriptor
+    os.close(reports.descriptor)
+    log.handler.close()
+
+
+def test_a_log_without_a_file_leaves_the_stacks_to_standard_error_and_the_report() -> None:
+    reports = Reports(SimpleNamespace())
+    reports.install(lambda number, frame: None)
+    done = threading.Event()
+    thread = threading.Thread(target=done.wait, name="somebody-else")
+    thread.start()
+    try:
+        text = reports.stuck(sys._getframe(), None, [])
+    finally:
+        done.set()
+        thread.join()
+
+    assert reports.apart
+    assert "Thread somebody-else" in text
+    os.close(reports.descriptor)
+
+
+def test_sigabrt_writes_all_stacks_and_calls_the_handler(tmp_path: Path) -> None:
+    log = FakeLog(tmp_path / "error.log")
+    called: list[int] = []
+    reports = Reports(log)
+    faulthandler.enable()  # as PYTHONFAULTHANDLER does
+    reports.install(lambda number, frame: called.append(number))
+
+    os.kill(os.getpid(), signal.SIGABRT)
+
+    assert called == [signal.SIGABRT]
+    stacks = (tmp_path / "error.log").read_text()
+    assert "test_sigabrt_writes_all_stacks_and_calls_the_handler" in stacks
+    os.close(reports.descriptor)
+    log.handler.close()
+
+
+def _is_open(descriptor: int) -> bool:
+    try:
+        os.fstat(descriptor)
+    except OSError:
+        return False
+    return True
+
+
+# -- the watchdog
+
+
+def test_the_watchdog_barks_once_when_nobody_beats() -> None:
+    barks: list[float] = []
+    barked = threading.Event()
+
+    def bark(silent: float) -> None:
+        barks.append(silent)
+        barked.set()
+
+    watchdog = Watchdog(0.05, bark)
+    watchdog.start()
+
+    assert barked.wait(5)
+    assert barks[0] >= 0.05
+    assert eventually(lambda: watchdog.barked)
+    barked.clear()
+    watchdog.beat()
+    assert barked.wait(5)
+    assert len(barks) == 2

@@ -1,0 +1,189 @@
+"""Imports point downwards, and each library has one module that imports it.
+
+The tables say how the package is built. A new module gets a rank, a new library an owner; an edge
+that the ranks forbid is first a question about the design, then an entry in `edges` with a reason.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.support.layers import Layers, complaints, read_imports
+
+ROOT = Path(__file__).parents[2]
+
+IMPURE = ("asyncio", "logging", "os", "socket", "threading", "time")
+
+WORKER = Layers(
+    where="WORKER in tests/unit/test_layers.py",
+    ranks=(
+        ("worker",),
+        ("gunicorn.life", "gunicorn.observer", "gunicorn.signalled", "gunicorn.tls"),
+        (
+            "gunicorn.access",
+            "gunicorn.guard",
+            "gunicorn.leaving",
+            "gunicorn.masters",
+            "gunicorn.orders",
+            "gunicorn.reload",
+            "gunicorn.reports",
+            "gunicorn.settings",
+            "gunicorn.watchdog",
+        ),
+        ("gunicorn.atoms", "gunicorn.options"),
+        ("gunicorn.views",),
+        ("server",),
+        ("drain", "lifespan", "listeners", "loading", "loops"),
+        ("http1.connection", "websocket.connection"),
+        ("http1.cycle", "http1.state", "websocket.cycle"),
+        ("websocket.handshake", "websocket.reader"),
+        (
+            "http1.body",
+            "http1.files",
+            "http1.h11_parser",
+            "http1.head",
+            "http1.httptools_parser",
+            "http1.partial",
+            "http1.scope",
+            "proxy",
+            "proxy_protocol",
+            "websocket.*_engine",
+        ),
+        ("http1.reader",),
+        ("http1.request", "websocket.deflate"),
+        ("websocket.frames",),
+        ("http1.parser", "websocket.engine"),  # what the adapters implement
+        ("access", "scoreboard", "state"),
+        ("config",),  # a value that every layer above is given
+        ("asgi", "errors"),
+        # The packages themselves: names only. Anyone may ask them for `__version__`.
+        ("", "gunicorn", "http1", "websocket"),
+    ),
+    edges=(
+        # Public names that load on first access; the import is for type checkers.
+        ("", "worker"),
+        # For type checkers: the state keeps the hook to which a connection is handed over.
+        ("http1.state", "http1.connection"),
+    ),
+    libraries={
+        "gunicorn": ("worker", "gunicorn.*"),
+        "h11": ("http1.h11_parser",),
+        "httptools": ("http1.httptools_parser",),
+        "uvloop": ("loops",),
+        "websockets": ("websocket.websockets_engine",),
+        "wsproto": ("websocket.wsproto_engine",),
+    },
+    shared=("gunicorn",),
+    pure={
+        "errors": IMPURE,
+        "http1.body": IMPURE,
+        "http1.head": IMPURE,
+        "http1.parser": IMPURE,
+        "http1.partial": IMPURE,
+        "http1.reader": IMPURE,
+        "http1.request": IMPURE,
+        "http1.scope": IMPURE,
+        "proxy": IMPURE,
+        "proxy_protocol": IMPURE,
+        "websocket.deflate": IMPURE,
+        "websocket.frames": IMPURE,
+        "websocket.handshake": IMPURE,
+        "websocket.reader": IMPURE,
+    },
+)
+
+
+def test_imports_of_the_worker_package_follow_the_layers() -> None:
+    modules, imports = read_imports(ROOT / "uvicorn_worker")
+
+    assert complaints(modules, imports, WORKER) == []
+
+
+# -- the reader itself
+
+EXAMPLE = Layers(
+    where="EXAMPLE",
+    ranks=(("top",), ("left", "right"), ("deep", "deep.*"), ("",)),
+    edges=(("deep.a", "deep.b"),),
+    libraries={"gunicorn": ("top",), "h11": ("left", "right")},
+    pure={"deep.*": ("os",)},
+)
+
+
+def write_package(home: Path, files: dict[str, str]) -> Path:
+    package = home / "pkg"
+    for name in ("__init__.py", "deep/__init__.py", "left.py", "right.py", *files):
+        path = package / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(files.get(name, ""), "utf-8")
+    return package
+
+
+@pytest.mark.parametrize(
+    ("files", "problem"),
+    [
+        pytest.param({"top.py": "from pkg.left import name"}, None, id="down"),
+        pytest.param({"top.py": "import pkg.deep.a", "deep/a.py": ""}, None, id="two-down"),
+        pytest.param({"left.py": "from pkg import __version__"}, None, id="package-name"),
+        pytest.param({"left.py": "import asyncio, os.path"}, None, id="standard-library"),
+        pytest.param({"deep/a.py": "from . import b", "deep/b.py": ""}, None, id="listed-edge"),
+        pytest.param(
+            {"deep/a.py": "", "deep/b.py": "from .a import x"},
+            "deep.b:1 imports deep.a, which is in its own layer",
+            id="same-rank",
+        ),
+        pytest.param(
+            {"top.py": "", "left.py": "from pkg import top"},
+            "left:1 imports top, which is in a layer above it",
+            id="up",
+        ),
+        pytest.param(
+            {"top.py": "", "deep/a.py": "def f():\n    from ..top import x"},
+            "deep.a:2 imports top, which is in a layer above it",
+            id="up-relative-in-function",
+        ),
+        pytest.param(
+            {"top.py": "", "left.py": "if TYPE_CHECKING:\n    import pkg.top"},
+            "left:2 imports top, which is in a layer above it",
+            id="up-for-type-checkers",
+        ),
+        pytest.param(
+            {"deep/__init__.py": "from ..right import x"},
+            "deep:1 imports right, which is in a layer above it",
+            id="up-from-a-package",
+        ),
+        pytest.param(
+            {"new.py": ""},
+            "new: has no layer yet; add it to a rank in EXAMPLE",
+            id="unknown-module",
+        ),
+        pytest.param(
+            {"left.py": "from gunicorn.workers import base"},
+            "left:1 imports gunicorn, which belongs to top",
+            id="other-module's-library",
+        ),
+        pytest.param(
+            {"left.py": "import requests"},
+            "left:1 imports requests, which has no owner in EXAMPLE",
+            id="unknown-library",
+        ),
+        pytest.param(
+            {"left.py": "import h11", "right.py": "import h11"},
+            "h11 is imported by left, right: one of them is enough",
+            id="library-imported-twice",
+        ),
+        pytest.param(
+            {"deep/a.py": "import os"},
+            "deep.a:1 imports os, but has to stay pure",
+            id="impure",
+        ),
+    ],
+)
+def test_complaints_name_the_import_and_the_rule(
+    files: dict[str, str], problem: str | None, tmp_path: Path
+) -> None:
+    modules, imports = read_imports(write_package(tmp_path, files))
+
+    assert complaints(modules, imports, EXAMPLE) == ([problem] if problem else [])

@@ -1,0 +1,317 @@
+"""The scoreboard within one process: slots, questions, the pauses after failed boots.
+
+What several processes see of one another is in tests/process/test_scoreboard.py.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import pytest
+
+from uvicorn_worker.scoreboard import (
+    BOOTING,
+    DRAINING,
+    EXITED,
+    FREE,
+    FRESH,
+    READY,
+    RESERVED,
+    Phase,
+    Scoreboard,
+    Slot,
+    is_alive,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+OURS = os.getpid()
+NOBODY = 2**22 + 17
+"""A process id that Linux never gives (its largest is 2**22)."""
+
+
+def reserve(board: Scoreboard, generation: int = 1, now: float = 100.0) -> Slot:
+    slot = board.reserve(generation, now)
+    assert slot is not None
+    return slot
+
+
+def claimed(
+    board: Scoreboard, phase: Phase, *, generation: int = 1, pid: int = OURS, beat: float = 0.0
+) -> Slot:
+    slot = reserve(board, generation)
+    slot.claim(pid, 100.0)
+    slot.set_phase(phase)
+    if beat:
+        slot.beat(beat, in_flight=0, connections=0, total=0)
+    return slot
+
+
+def test_a_slot_shows_what_its_worker_said() -> None:
+    board = Scoreboard(4)
+    assert board.views() == []
+
+    slot = reserve(board, generation=7, now=100.5)
+    view = slot.snapshot()
+    assert (view.index, view.pid, view.generation, view.phase) == (0, 0, 7, BOOTING)
+    assert (view.reserved_at, view.booted_at, view.heartbeat) == (100.5, 0.0, 0.0)
+
+    slot.claim(OURS, 101.25)
+    slot.set_phase(READY)
+    slot.beat(102.5, in_flight=3, connections=2**40, total=5)
+    view = slot.snapshot()
+    assert (view.pid, view.phase) == (OURS, READY)
+    assert (view.booted_at, view.heartbeat) == (101.25, 102.5)
+    assert (view.in_flight, view.connections, view.total) == (3, 2**40, 5)
+    assert board.views() == [view]
+    assert f"pid={OURS}" in repr(slot)
+
+
+def test_slots_do_not_overlap() -> None:
+    board = Scoreboard(50)
+    slots = [claimed(board, READY, generation=number) for number in range(50)]
+
+    for number, slot in enumerate(slots):
+        slot.beat(float(number), in_flight=number, connections=-number, total=number)
+
+    assert [view.index for view in board.views()] == list(range(50))
+    for number, view in enumerate(board.views()):
+        assert (view.generation, view.in_flight, view.connections) == (number, number, -number)
+        assert (view.phase, view.pid, view.heartbeat) == (READY, OURS, float(number))
+
+
+@pytest.mark.parametrize("act", [Slot.release, lambda slot: slot.set_phase(EXITED)])
+def test_a_slot_is_used_again_when_its_worker_ended(act: Callable[[Slot], None]) -> None:
+    board = Scoreboard(2)
+    first, second = (claimed(board, READY, beat=50.0) for _ in range(2))
+    assert board.reserve(3, 100.0) is None
+
+    act(first)
+    third = reserve(board, generation=3, now=101.0)
+
+    assert (third.index, second.index) == (0, 1)
+    view = third.snapshot()
+    assert (view.pid, view.generation, view.phase, view.heartbeat) == (0, 3, BOOTING, 0.0)
+
+
+def test_a_slot_is_used_again_when_its_worker_is_dead() -> None:
+    board = Scoreboard(2)
+    claimed(board, READY)
+    claimed(board, DRAINING, pid=NOBODY)
+
+    assert reserve(board).index == 1
+    assert board.reserve(1, 100.0) is None
+
+
+def test_the_oldest_reservation_without_a_worker_is_given_away_when_slots_run_out() -> None:
+    board = Scoreboard(3)
+    reserve(board, now=102.0)
+    reserve(board, now=100.0)
+    reserve(board, now=101.0)
+
+    assert board.reserve(2, 100.0 + RESERVED) is None  # its fork may still be on its way
+    assert reserve(board, 2, 100.5 + RESERVED).index == 1
+    assert board.reserve(2, 100.5 + RESERVED) is None
+
+
+def test_what_a_late_predecessor_writes_is_dropped() -> None:
+    board = Scoreboard(1)
+    old = claimed(board, DRAINING)
+    old.set_phase(EXITED)
+    new = reserve(board, generation=2)
+    before = new.snapshot()
+
+    old.beat(200.0, in_flight=9, connections=9, total=9)
+    old.set_phase(READY)
+    old.release()
+    assert new.snapshot() == before
+
+    new.claim(OURS, 150.0)
+    before = new.snapshot()
+    old.beat(200.0, in_flight=9, connections=9, total=9)
+    assert new.snapshot() == before
+
+
+def test_a_worker_whose_reservation_was_given_away_claims_nothing() -> None:
+    board = Scoreboard(1)
+    late = reserve(board, now=0.0)
+    new = reserve(board, generation=2, now=100.0)
+
+    late.claim(OURS, 100.0)
+    late.set_phase(READY)
+
+    assert (new.snapshot().pid, new.snapshot().phase) == (0, BOOTING)
+    assert not board.ever_ready
+
+
+def test_a_slot_that_nobody_claimed_is_not_written_to() -> None:
+    board = Scoreboard(1)
+    slot = reserve(board)
+    before = slot.snapshot()
+
+    slot.beat(200.0, in_flight=9, connections=9, total=9)
+    slot.set_phase(READY)
+
+    assert slot.snapshot() == before
+
+
+def test_the_master_gives_back_the_slot_of_a_worker_that_it_could_not_fork() -> None:
+    board = Scoreboard(1)
+
+    reserve(board).release()
+
+    assert board.views() == []
+    assert reserve(board).index == 0
+
+
+# -- siblings and successors
+
+
+@pytest.mark.parametrize(
+    ("phase", "pid", "beat", "ready"),
+    [
+        (READY, OURS, 0.0, 1),  # has not beaten yet
+        (READY, OURS, 1000.0, 1),
+        (READY, OURS, 1000.0 - FRESH, 1),
+        (READY, OURS, 999.0 - FRESH, 0),
+        (READY, OURS, 1000.5, 1),  # beaten after we looked at the clock
+        (READY, NOBODY, 1000.0, 0),
+        (BOOTING, OURS, 1000.0, 0),
+        (DRAINING, OURS, 1000.0, 0),
+        (EXITED, OURS, 1000.0, 0),
+        (FREE, OURS, 1000.0, 0),
+    ],
+    ids=range(10),  # process ids differ from run to run
+)
+def test_ready_siblings_are_alive_and_beat(phase: Phase, pid: int, beat: float, ready: int) -> None:
+    board = Scoreboard(8)
+    me = claimed(board, DRAINING, beat=1000.0)
+
+    claimed(board, phase, pid=pid, beat=beat)
+
+    assert board.ready_siblings(me, 1000.0) == ready
+
+
+def test_a_worker_is_not_its_own_sibling_or_successor() -> None:
+    board = Scoreboard(8)
+    me = claimed(board, READY, beat=1000.0)
+    assert board.ready_siblings(me, 1000.0) == 0
+    me.set_phase(BOOTING)
+    assert board.booting_successors(me, 1000.0) == 0
+
+
+def test_siblings_are_counted() -> None:
+    board = Scoreboard(8)
+    slots = [claimed(board, READY, beat=1000.0) for _ in range(5)]
+
+    assert board.ready_siblings(slots[2], 1000.0) == 4
+
+
+@pytest.mark.parametrize(
+    ("generation", "pid", "phase", "now", "booting"),
+    [
+        (2, OURS, BOOTING, 1000.0, 1),
+        (1, OURS, BOOTING, 1000.0, 0),  # no successor: started before us, or with us
+        (2, NOBODY, BOOTING, 1000.0, 0),
+        (2, OURS, READY, 1000.0, 0),
+        (2, OURS, EXITED, 1000.0, 0),
+        # only reserved, at 100.0
+        (2, None, BOOTING, 100.0 + RESERVED, 1),
+        (2, None, BOOTING, 100.5 + RESERVED, 0),
+        (1, None, BOOTING, 100.0, 0),
+    ],
+    ids=range(8),  # process ids differ from run to run
+)
+def test_booting_successors_are_younger_and_alive_or_just_reserved(
+    generation: int, pid: int | None, phase: Phase, now: float, booting: int
+) -> None:
+    board = Scoreboard(8)
+    me = claimed(board, DRAINING)
+
+    if pid is None:
+        reserve(board, generation, now=100.0)
+    else:
+        claimed(board, phase, generation=generation, pid=pid)
+
+    assert board.booting_successors(me, now) == booting
+
+
+def test_the_clock_is_read_when_no_time_is_given() -> None:
+    board = Scoreboard(8)
+    me = claimed(board, DRAINING)
+    claimed(board, READY, beat=1.0)  # long ago on any machine's monotonic clock
+    claimed(board, READY)
+    claimed(board, BOOTING, generation=2)
+
+    assert board.ready_siblings(me) == 1
+    assert board.booting_successors(me) == 1
+
+
+# -- boots
+
+
+def test_pauses_double_up_to_thirty_seconds() -> None:
+    board = Scoreboard(1)
+    now, pauses = 100.0, []
+    for _ in range(8):
+        pauses.append(board.boot_failed(now))
+        now += pauses[-1] + 0.2
+
+    assert pauses == [1, 2, 4, 8, 16, 30, 30, 30]
+
+
+def test_workers_that_fail_together_wait_together() -> None:
+    board = Scoreboard(1)
+
+    assert [board.boot_failed(100.0 + n / 10) for n in range(4)] == [1, 1, 1, 1]
+    assert [board.boot_failed(101.2 + n / 10) for n in range(4)] == [2, 2, 2, 2]
+    assert [board.boot_failed(103.5 + n / 10) for n in range(4)] == [4, 4, 4, 4]
+
+
+def test_pauses_start_again_after_a_success_or_a_long_time() -> None:
+    board = Scoreboard(1)
+    for now in (0.0, 10.0, 20.0):
+        board.boot_failed(now)
+    assert not board.ever_ready
+
+    board.boot_succeeded()
+    assert board.ever_ready
+    assert board.boot_failed(30.0) == 1
+    assert board.boot_failed(40.0) == 2
+    assert board.boot_failed(40.0 + 1000) == 1
+
+
+def test_the_first_worker_that_is_ready_is_remembered() -> None:
+    board = Scoreboard(2)
+    slot = claimed(board, BOOTING)
+    board.boot_failed(100.0)
+    assert not board.ever_ready
+
+    slot.set_phase(READY)
+    slot.set_phase(EXITED)
+
+    assert board.ever_ready
+    assert board.boot_failed(110.0) == 1
+
+
+def test_is_alive() -> None:
+    assert is_alive(OURS)
+    assert is_alive(1)  # another user's where the tests do not run as root
+    assert not is_alive(NOBODY)
+    assert not is_alive(0)
+    assert not is_alive(-1)
+
+
+def test_boots_fail_until_one_succeeds_or_none_is_tried() -> None:
+    board = Scoreboard(2)
+    assert not board.boots_fail(100.0)
+
+    pause = board.boot_failed(100.0)
+    assert board.boots_fail(100.0 + pause)
+    assert not board.boots_fail(100.0 + pause + 5.0)
+
+    board.boot_failed(110.0)
+    board.boot_succeeded()
+    assert not board.boots_fail(110.0)

@@ -1,0 +1,69 @@
+"""Everything this package raises on purpose, and the exit codes of a worker process.
+
+WorkerError
+├── ConfigError(ValueError)       a setting cannot be honoured: value, place, remedy
+├── AppLoadError                  the application could not be imported
+├── LifespanError                 the application refused to start
+├── BadRequest                    the peer's fault; carries the status to answer with
+├── ProtocolViolation             the peer's fault on a WebSocket; carries the close code
+├── ApplicationError              the application broke the ASGI contract
+└── ClientDisconnected(OSError)   `send` after the client left (ASGI HTTP 2.4)
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+# Exit codes: Gunicorn's arbiter gives 3 and 4 a meaning of their own (no respawn).
+EXIT_STOPPED: Final = 0
+EXIT_ABORTED: Final = 1
+EXIT_BOOT_ERROR: Final = 3
+EXIT_APP_LOAD_ERROR: Final = 4
+
+
+class WorkerError(Exception):
+    """Base of all errors that this package raises on purpose."""
+
+
+class ConfigError(WorkerError, ValueError):
+    """A setting has a value that cannot be honoured."""
+
+
+class AppLoadError(WorkerError):
+    """The application could not be imported, or is no ASGI application."""
+
+
+class LifespanError(WorkerError):
+    """The application reported or raised a failure while starting up."""
+
+
+class BadRequest(WorkerError):
+    """The peer sent something that must be refused.
+
+    `status` is the status code of the answer, `reason` one line for the log.
+    """
+
+    def __init__(self, reason: str, status: int = 400) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.status = status
+
+
+class ProtocolViolation(WorkerError):
+    """The peer of a WebSocket sent something that ends the connection.
+
+    `code` is the close code to answer with, `reason` what to say with it.
+    """
+
+    def __init__(self, code: int, reason: str) -> None:
+        super().__init__(reason)
+        self.code = code
+        self.reason = reason
+
+
+class ApplicationError(WorkerError):
+    """The application sent what ASGI does not allow; raised out of its own `send`."""
+
+
+class ClientDisconnected(WorkerError, OSError):
+    """The client left before its response was complete (ASGI HTTP 2.4: an OSError)."""

@@ -1,0 +1,671 @@
+"""One HTTP/1 connection: the transport, the pipeline of its requests, and its time limits.
+
+Requests are taken one at a time: while one is answered, what follows it stays raw bytes, so the
+look-ahead of a pipelining client is bounded and nothing can be written in front of the answer that
+is due. What a head means stands in `request`, what goes out in `cycle`.
+
+There is no timer per connection. Each has one `deadline`; the server's sweep calls `expired`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import enum
+import fcntl
+import socket
+import struct
+import sys
+import termios
+from typing import TYPE_CHECKING, Final, cast
+
+from uvicorn_worker import proxy_protocol
+from uvicorn_worker.errors import ApplicationError, BadRequest, ClientDisconnected
+from uvicorn_worker.http1.body import ChunkedDecoder
+from uvicorn_worker.http1.cycle import RequestCycle
+from uvicorn_worker.http1.files import send_file
+from uvicorn_worker.http1.head import refusal
+from uvicorn_worker.http1.partial import PartialHead
+from uvicorn_worker.http1.request import CHUNKED, field_values
+from uvicorn_worker.http1.state import start_task
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from uvicorn_worker.asgi import Address
+    from uvicorn_worker.http1.request import Request
+    from uvicorn_worker.http1.state import HTTPState
+
+NEVER: Final = float("inf")
+CR: Final = 13
+
+# Content that the application has not taken, or pipelined requests that are not due yet: above
+# this the socket is not read. asyncio's own limit for what waits to be written.
+READ_AHEAD_LIMIT: Final = 64 * 1024
+
+# The rest of a body that nobody wants is read and dropped up to this, to keep the connection: as
+# much as a client may have sent before it sees the answer. More costs more than a new connection.
+DISCARD_LIMIT: Final = 64 * 1024
+
+# RFC 9112 section 9.6: time for the peer to read the last answer and close, in seconds.
+LINGER_TIMEOUT: Final = 2.0
+DRAIN_LINGER_TIMEOUT: Final = 0.5  # a server that stops must not wait long for the silent
+
+# A peer that takes no byte of its answer for this long is gone, in seconds.
+STALL_TIMEOUT: Final = 60.0
+
+# Time that a draining server gives a connection on which no request has begun, in seconds: with
+# the sweep and the lingering close less than 2, which is what the contract allows.
+FRESH_DRAIN_TIMEOUT: Final = 1.4
+
+
+class Phase(enum.IntEnum):
+    """PREFACE: a PROXY header is due. IDLE: no request, or the beginning of a head. BODY: the
+    request's body is arriving. ANSWER: the request is read, its response is not complete.
+    LINGER: the last answer is out; input is dropped until the peer closes. CLOSED."""
+
+    PREFACE, IDLE, BODY, ANSWER, LINGER, CLOSED = range(6)
+
+
+PREFACE, IDLE, BODY, ANSWER, LINGER, CLOSED = Phase
+
+
+class HTTPConnection(asyncio.Protocol):
+    """Protocol of one accepted connection, and the owner of its request cycle."""
+
+    __slots__ = ("_buffer", "_cycle", "_decoder", "_dropped", "_left", "_partial", "_phase",
+                 "_read_paused",
+                 "_received", "_stall_at", "_unsent", "_write_waiters",
+                 "deadline", "fresh", "half_closed", "local", "peer", "sock", "state", "transport",
+                 "trusted", "write_paused")  # fmt: skip
+
+    transport: asyncio.Transport
+
+    def __init__(self, state: HTTPState, sock: socket.socket) -> None:
+        self.state = state
+        self.sock = sock  # the transport's own, for what transports cannot do
+        self._phase: Phase = IDLE
+        self._buffer = b""  # look-ahead: received, not due yet
+        self._partial: PartialHead | None = None
+        self._cycle: RequestCycle | None = None
+        self._decoder: ChunkedDecoder | None = None
+        self._left = 0  # of a body with a known length
+        self._received = 0  # of the present body
+        self._dropped = 0  # of a body whose answer is complete already
+        self._unsent = 0  # bytes that waited for the peer when they were last looked at; 0: none
+        self._stall_at = NEVER  # when the peer is given up unless it takes some of them
+        self._read_paused = False
+        self._write_waiters: list[asyncio.Future[None]] | None = None
+        self.write_paused = False
+        self.half_closed = False
+        self.fresh = True  # no request has begun
+        self.trusted = False  # the peer's forwarding fields count
+        self.deadline = NEVER
+        self.peer: Address = None
+        self.local: Address = None
+
+    # -- transport
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = cast("asyncio.Transport", transport)  # uvloop's are no subclasses
+        state = self.state
+        state.connections.add(self)
+        self.peer = _address(transport.get_extra_info("peername"))
+        self.local = _address(transport.get_extra_info("sockname"))
+        if self.peer is None and self.sock.family != socket.AF_UNIX:
+            # It sent a reset before it was accepted. Nobody waits for an answer, and what came
+            # before the reset must not pass for the word of a UNIX peer, which is trusted.
+            self.abort()
+            return
+        self.trusted = state.forwarding.peers.trusts(self.peer[0] if self.peer else None)
+        self._arm(state.config.timeout_request_head)
+        if state.config.proxy_protocol != "off":
+            self._phase = PREFACE
+        if state.draining:
+            self.start_draining(NEVER)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        state = self.state
+        state.connections.discard(self)
+        self._phase = CLOSED
+        self.deadline = NEVER
+        self._buffer = b""
+        self._partial = None
+        self.write_paused = False
+        self._lose_cycle()
+        self._wake_writers()
+        if state.on_connection_lost is not None:
+            state.on_connection_lost()
+
+    def eof_received(self) -> bool:
+        """Keep the transport open while an answer is due: the peer may have closed one half."""
+        self.half_closed = True
+        if self._phase is ANSWER:
+            if self.state.tls:
+                self.leave()  # over TLS there are no halves
+            elif self._cycle is not None:
+                self._cycle.peer_half_closed()
+        elif self._phase is IDLE and self._partial:
+            self._refuse(BadRequest("connection closed inside a request's head"), self._partial)
+        elif self._phase is BODY:
+            self._refuse_body(BadRequest("connection closed inside a request's body"))
+        else:
+            self._close()
+        return not self.state.tls
+
+    def pause_writing(self) -> None:
+        self.write_paused = True
+        self._unsent = self._output()
+        self._stall_at = self.state.time() + STALL_TIMEOUT
+        if self.deadline == NEVER:
+            self.deadline = self._stall_at
+
+    def resume_writing(self) -> None:
+        self.write_paused = False
+        self._unsent = 0
+        self._wake_writers()
+        cycle = self._cycle
+        if self._phase is ANSWER:
+            self.deadline = NEVER
+            if cycle is None:
+                self._pump()
+        elif self._phase is BODY and (
+            self._read_paused or (cycle is not None and cycle.awaits_continue)
+        ):
+            self.deadline = NEVER  # the body waits for the application, not for the peer
+
+    def _wake_writers(self) -> None:
+        waiters, self._write_waiters = self._write_waiters, None
+        for waiter in waiters or ():
+            if not waiter.done():
+                waiter.set_result(None)
+
+    def _pause_reading(self) -> None:
+        if not self._read_paused:
+            self._read_paused = True
+            self.transport.pause_reading()
+
+    def _resume_reading(self) -> None:
+        if self._read_paused:
+            self._read_paused = False
+            self.transport.resume_reading()
+
+    # -- input
+
+    def data_received(self, data: bytes) -> None:
+        phase = self._phase
+        if phase is IDLE:
+            self._head_received(data)
+        elif phase is BODY:
+            self._body_received(data)
+        elif phase is ANSWER:
+            self._buffer += data
+            if len(self._buffer) > READ_AHEAD_LIMIT:
+                self._pause_reading()
+        elif phase is PREFACE:
+            self._preface_received(data)
+
+    def _preface_received(self, data: bytes) -> None:
+        """Take the PROXY header, if there is one, as the connection's true addresses."""
+        self._buffer += data
+        version = self.state.config.proxy_protocol
+        assert version != "off"
+        try:
+            found = proxy_protocol.read(self._buffer, version)
+            if found is None:
+                return
+            info, consumed = found
+            if info is not None:
+                host = self.peer[0] if self.peer else None
+                if not self.state.proxy_peers.trusts(host):
+                    raise BadRequest("PROXY header from a peer that may not send one", 403)
+                if info.source is not None:
+                    self.peer = info.source
+        except BadRequest as exc:
+            self._refuse(exc, self._buffer)
+            return
+        data, self._buffer = self._buffer[consumed:], b""
+        self._phase = IDLE
+        if data:
+            self._head_received(data)
+
+    def _head_received(self, data: bytes) -> None:
+        """Take bytes of a request's head, and whatever follows it."""
+        end = data.find(b"\r\n\r\n") + 4
+        head = data
+        try:
+            if self._partial is None and end > 3 and data[0] != CR:
+                rest = b""
+                if end != len(data):
+                    head = data[:end]
+                    rest = data[end:]
+            else:
+                if self._partial is None:
+                    self._partial = PartialHead(self.state.reader)
+                    self._arm(self.state.config.timeout_request_head)
+                whole = self._partial.add(data)
+                if whole is None:
+                    if self.state.draining:
+                        self.start_draining(NEVER)
+                    return
+                head, rest = whole
+            request = self.state.reader.read(head)
+            if request.notable and self.state.filters:
+                self._filter(request)
+            if request.length > self.state.body_limit:
+                raise BadRequest("request body is too large", 413)
+        except BadRequest as exc:
+            self._refuse(exc, self._partial or head)
+            return
+        self._partial = None
+        self._request_received(request, rest)
+
+    def _filter(self, request: Request) -> None:
+        """Drop or refuse the fields whose names a gateway could take for others."""
+        request.headers = self.state.forwarding.filter(request.headers, self.trusted)
+        request.fields = dict(request.headers)
+
+    def _request_received(self, request: Request, rest: bytes) -> None:
+        """Start the cycle of a request; `rest` is what came behind its head."""
+        state = self.state
+        self.fresh = False
+        if request.upgrade and state.websocket and _upgrades_to(request, b"websocket"):
+            self.deadline = NEVER
+            state.websocket(self, request, rest)
+            return
+        scope = state.scopes.http(request, self.peer, self.local)
+        self._cycle = cycle = RequestCycle(self, request, scope)
+        if request.length == 0:
+            self._phase = ANSWER
+            self._buffer = rest
+            self.deadline = NEVER
+            if self.write_paused:
+                self._disarm()
+        elif not self._begin_body(request, rest):
+            return
+        forwarding = state.forwarding
+        if ((request.notable and self.trusted) or forwarding.script_name) and not self._forwarded(
+            cycle
+        ):
+            return
+        if len(state.cycles) >= state.limit_concurrency:
+            cycle.answer(503, b"Service Unavailable", (b"retry-after", b"1"))
+            return
+        state.cycles.add(cycle)
+        cycle.task = start_task(state, cycle.run(state.app))
+
+    def _forwarded(self, cycle: RequestCycle) -> bool:
+        """Apply what a trusted proxy says; return whether the request can go on."""
+        try:
+            if self.trusted:
+                self.state.forwarding.apply(cycle.scope, cycle.request_headers)
+            if self.state.forwarding.script_name:
+                self.state.forwarding.check_mount(cycle.scope)
+        except BadRequest as exc:
+            self._refuse_body(exc)
+        except ApplicationError as exc:
+            self.state.log.error("%s", exc)
+            cycle.answer(500, b"Internal Server Error")
+        else:
+            return True
+        return False
+
+    def _begin_body(self, request: Request, rest: bytes) -> bool:
+        """Expect a body; return whether the part of it that has come is right."""
+        if len(rest) == request.length:  # all of it came with the head
+            assert self._cycle is not None
+            self._phase = ANSWER
+            self._buffer = b""
+            self._disarm()
+            self._cycle.body_received(rest, ended=True)
+            return True
+        self._phase = BODY
+        self._left = request.length
+        self._received = 0
+        self._decoder = None
+        if request.length == CHUNKED:
+            self._decoder = ChunkedDecoder(
+                self.state.reader.max_fields, self.state.reader.max_field_size
+            )
+        if rest:
+            self._body_received(rest)
+        elif request.expects_continue:
+            self._disarm()  # until it is asked for
+        else:
+            self._arm(self.state.config.timeout_request_body)
+        return self._cycle is not None
+
+    def _body_received(self, data: bytes) -> None:
+        """Take bytes of the request's body, and whatever follows it."""
+        rest = b""
+        if (decoder := self._decoder) is not None:
+            try:
+                data = decoder.feed(data)
+                self._received += len(data)
+                if self._received > self.state.body_limit:
+                    raise BadRequest("request body is too large", 413)
+            except BadRequest as exc:
+                self._refuse_body(exc)
+                return
+            ended = decoder.ended
+            if ended:
+                rest = decoder.rest
+        else:
+            if len(data) > self._left:
+                data, rest = data[: self._left], data[self._left :]
+            self._left -= len(data)
+            ended = self._left == 0
+        if ended:
+            self._phase = ANSWER
+            self._buffer = rest
+            self._decoder = None
+            self._disarm()
+        else:
+            self._arm(self.state.config.timeout_request_body)
+        cycle = self._cycle
+        if cycle is None:
+            self._body_dropped(len(data), ended)
+        elif data or ended:
+            cycle.body_received(data, ended=ended)
+            if not ended and cycle.buffered > READ_AHEAD_LIMIT:
+                self._pause_reading()
+                self._disarm()
+
+    def _body_dropped(self, length: int, ended: bool) -> None:
+        """Count a part of a body whose answer is complete already."""
+        if ended:
+            self._pump()
+            return
+        self._dropped += length
+        if self._dropped > DISCARD_LIMIT:
+            self._linger()
+
+    # -- what the cycle asks for (cycle.CycleOwner)
+
+    def body_consumed(self) -> None:
+        if self._read_paused and self._phase is BODY:
+            self._resume_reading()
+            self._arm(self.state.config.timeout_request_body)
+
+    def send_continue(self) -> None:
+        self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        self._arm(self.state.config.timeout_request_body)
+
+    def body_unread(self, *, response_complete: bool) -> bool:
+        if self._phase is not BODY:
+            return False
+        assert self._cycle is not None
+        if self._cycle.awaits_continue:
+            return True  # RFC 9110 section 10.1.1: the client may send the body, or not
+        # A response that comes in parts may be written while the body is read.
+        return response_complete and (self._decoder is not None or self._left > DISCARD_LIMIT)
+
+    def response_ended(self, *, keep_alive: bool) -> None:
+        state = self.state
+        state.requests_total += 1
+        self._cycle = None
+        if not keep_alive:
+            self._linger()
+        elif self._phase is BODY:
+            self._dropped = 0
+            self._resume_reading()
+            self._arm(state.config.timeout_request_body)
+        elif self._buffer or self.write_paused or self.half_closed:
+            # Not now: this may be inside the call that received the request.
+            state.loop.call_soon(self._pump)
+        else:
+            self._phase = IDLE
+            self.deadline = state.time() + state.keep_alive
+        if state.on_request_ended is not None:
+            state.on_request_ended()
+
+    def _pump(self) -> None:
+        """Go on with what has been received beyond the last request."""
+        if self._phase is not ANSWER or self._cycle is not None or self.write_paused:
+            return  # `resume_writing` comes back: a peer that does not read gets no more answers
+        self._phase = IDLE
+        data, self._buffer = self._buffer, b""
+        self.deadline = self.state.time() + self.state.keep_alive
+        self._resume_reading()  # the rest of a long head, or of a body, may have been kept out
+        if data:
+            self._head_received(data)
+            if self._phase is ANSWER and len(self._buffer) > READ_AHEAD_LIMIT:
+                self._pause_reading()
+        if self.half_closed and (self._phase is IDLE or self._phase is BODY):
+            self.eof_received()
+
+    def leave(self) -> None:
+        self._lose_cycle()
+        self._close()
+
+    def give_up(self) -> None:
+        cycle = self._cycle
+        if cycle is None:
+            return
+        cut = cycle.ends_with_close
+        self._lose_cycle()
+        if cut:
+            # The end of the connection would pass for the end of the content: send a reset.
+            self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            self.transport.abort()
+        else:
+            self._linger()
+
+    def write_parts(self, parts: Sequence[bytes]) -> None:
+        if self.state.gathers:
+            self.transport.writelines(parts)
+        else:
+            self.transport.write(b"".join(parts))
+
+    async def drained(self) -> None:
+        while self.write_paused:
+            waiter = self.state.loop.create_future()
+            if self._write_waiters is None:
+                self._write_waiters = []
+            self._write_waiters.append(waiter)
+            await waiter
+        if self._phase is LINGER or self._phase is CLOSED:
+            raise ClientDisconnected("the client has left")
+
+    async def flushed(self) -> None:
+        transport = self.transport
+        if self._phase is not CLOSED and transport.get_write_buffer_size():
+            transport.set_write_buffer_limits(0)  # `pause_writing` at once, until it is empty
+            await self.drained()
+            transport.set_write_buffer_limits()
+        if self._phase is LINGER or self._phase is CLOSED:
+            raise ClientDisconnected("the client has left")
+
+    async def send_file(self, path: str, count: int) -> None:
+        sendfile = self.state.config.sendfile and not self.state.tls
+        await send_file(self, self.sock if sendfile else None, path, count)
+
+    # -- ends
+
+    def _lose_cycle(self) -> None:
+        """Tell the application that its client is gone; cancel it later where that is asked."""
+        cycle, self._cycle = self._cycle, None
+        if cycle is None:
+            return
+        cycle.lose()
+        grace, task = self.state.config.disconnect_grace_period, cycle.task
+        if grace is not None and task is not None and not task.done():
+            timer = self.state.loop.call_later(grace, task.cancel)
+            task.add_done_callback(lambda _: timer.cancel())
+
+    def _refuse(self, exc: BadRequest, received: bytes | PartialHead) -> None:
+        """Answer a message that never became a request, and close."""
+        head = bytes(received)
+        self.state.log_refusal(self.peer, exc.reason)
+        if self.state.observer is not None:
+            try:
+                self.state.observer.refused(self.peer, head, exc.status)
+            except Exception:  # the peer gets its answer all the same
+                self.state.log.exception("Exception in the observer of requests")
+        self.transport.write(
+            refusal(exc.status, self.state.common_lines, head_only=head.startswith(b"HEAD "))
+        )
+        self._linger()
+
+    def _refuse_body(self, exc: BadRequest) -> None:
+        """Answer a request whose body is wrong, unless its response has begun, and close."""
+        self.state.log_refusal(self.peer, exc.reason)
+        cycle = self._cycle
+        if cycle is None:
+            self._linger()
+        elif cycle.responding:
+            self.give_up()
+        else:
+            cycle.status = exc.status
+            head_only = cycle.scope["method"] == "HEAD"
+            self._lose_cycle()
+            self.transport.write(refusal(exc.status, self.state.common_lines, head_only=head_only))
+            self._linger()
+
+    def _linger(self) -> None:
+        """Close so that the peer can read what was sent (RFC 9112 section 9.6).
+
+        Closing at once with input unread, or with input on its way, makes the kernel send a
+        reset, which destroys answers that the peer has not read yet. The peer's time begins when
+        it has got all of the answer.
+        """
+        if self._phase is CLOSED:
+            return
+        # TLS cannot end one direction only, and the end may be what ends the content.
+        no_input_due = self.state.tls and self._phase is ANSWER and not self._buffer
+        self._buffer = b""
+        self._partial = None
+        self._decoder = None
+        if self.half_closed or no_input_due:
+            self._close()
+            return
+        self._phase = LINGER
+        self._unsent = 0
+        self._arm(self._patience())
+        self._resume_reading()
+        if self.transport.can_write_eof():
+            try:
+                self.transport.write_eof()
+            except OSError:  # asyncio's asks the kernel at once: the peer has gone already
+                self.abort()
+
+    def _patience(self) -> float:
+        """Return for how many seconds a peer may be silent once it has all that was sent."""
+        return DRAIN_LINGER_TIMEOUT if self.state.draining else LINGER_TIMEOUT
+
+    def _close(self) -> None:
+        """Close as soon as everything is sent, which is watched: the peer may take nothing."""
+        self._phase = CLOSED
+        self._unsent = 0
+        self._arm(self._patience())
+        self.transport.close()
+
+    def abort(self) -> None:
+        """Cut the connection now."""
+        self._lose_cycle()
+        self._phase = CLOSED
+        self.transport.abort()
+
+    def start_draining(self, idle_timeout: float) -> None:
+        """Close when nothing is in flight: idle connections after `idle_timeout` seconds."""
+        if self._phase is IDLE or self._phase is PREFACE:
+            silent = self.fresh or self._partial
+            timeout = min(idle_timeout, FRESH_DRAIN_TIMEOUT) if silent else idle_timeout
+            self.deadline = min(self.deadline, self.state.time() + timeout)
+
+    def shed(self, window: float) -> bool:
+        """Do nothing: `start_draining` has said it all; see `WebSocketConnection.shed`."""
+        return False
+
+    # -- time
+
+    def _arm(self, timeout: float) -> None:
+        """Let `expired` be called in `timeout` seconds; 0 is no limit."""
+        self.deadline = self.state.time() + timeout if timeout else NEVER
+
+    def _disarm(self) -> None:
+        """Set no limit while the application has to act; the peer has one where it has to read."""
+        self.deadline = self.state.time() + STALL_TIMEOUT if self.write_paused else NEVER
+
+    def expired(self, now: float) -> None:
+        """The deadline has passed: end what took too long."""
+        phase = self._phase
+        self.deadline = NEVER
+        if phase is IDLE and self._partial:
+            self._refuse(BadRequest("request head took too long", 408), self._partial)
+        elif phase is IDLE or phase is PREFACE:
+            if self._input_waits():
+                self.deadline = now + LINGER_TIMEOUT
+            elif not self._sending(now, self.state.keep_alive or LINGER_TIMEOUT):
+                self._close()
+        elif phase is BODY and not self.write_paused:
+            self._refuse_body(BadRequest("request body took too long", 408))
+        elif phase is LINGER or phase is CLOSED:
+            if not self._sending(now, self._patience()):
+                if self.state.tls and phase is LINGER:
+                    self._close()
+                else:
+                    self.abort()
+        elif self.write_paused:
+            self._sending(now, STALL_TIMEOUT)
+
+    def _sending(self, now: float, interval: float) -> bool:
+        """Return whether output was on its way since the last look; look again in `interval`.
+
+        A peer that has taken nothing of it for a whole STALL_TIMEOUT is cut.
+        """
+        before, self._unsent = self._unsent, self._output()
+        if not self._unsent and not before:
+            return False
+        if self._unsent != before:
+            self._stall_at = now + STALL_TIMEOUT
+        elif now >= self._stall_at:
+            self.abort()
+            return True
+        self.deadline = now + interval
+        return True
+
+    def _output(self) -> int:
+        """Return how many bytes wait for the peer, 0 when the kernel takes care of the rest."""
+        unsent = self.transport.get_write_buffer_size()
+        # asyncio's TLS transports do not tell what the transport below them holds, but where that
+        # holds something the kernel does. Beside that, the kernel's buffer is large: without it a
+        # slow peer would seem to take nothing for minutes.
+        if unsent or self.write_paused or self.state.tls:
+            return unsent + _unacknowledged(self.sock)
+        return 0
+
+    def _input_waits(self) -> bool:
+        """Return whether the kernel holds input that the loop has not delivered yet.
+
+        Timers run before sockets are looked at: without this an idle connection could be closed
+        under a request that has arrived.
+        """
+        try:
+            return bool(self.sock.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT))
+        except OSError:  # nothing there, or nobody
+            return False
+
+
+def _unacknowledged(sock: socket.socket) -> int:
+    """Return how many bytes the kernel holds that the peer has not got; 0 where it cannot tell."""
+    try:
+        answer = fcntl.ioctl(sock.fileno(), termios.TIOCOUTQ, b"\0\0\0\0")
+    except (OSError, ValueError):
+        return 0
+    return int.from_bytes(answer, sys.byteorder)
+
+
+def _upgrades_to(request: Request, protocol: bytes) -> bool:
+    """Return whether the request offers to go on with `protocol` (RFC 9110 section 7.8)."""
+    return protocol in (
+        item.strip(b" \t").lower()
+        for value in field_values(request, b"upgrade")
+        for item in value.split(b",")
+    )
+
+
+def _address(name: object) -> Address:
+    """Return what ASGI wants of a socket's name."""
+    if isinstance(name, tuple):
+        return name[0], name[1]
+    return (name, None) if isinstance(name, str) and name else None

@@ -1,0 +1,631 @@
+"""One request and its response: the ASGI `receive` and `send` of HTTP, and all response logic.
+
+The cycle decides what goes on the wire and when the response has ended; the connection owns the
+transport, the request's bytes and time. It is used by one task, so it needs no locks.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import enum
+import time
+from typing import TYPE_CHECKING, Any, Protocol
+
+from uvicorn_worker.errors import ApplicationError, ClientDisconnected
+from uvicorn_worker.http1.files import file_size
+from uvicorn_worker.http1.head import (
+    EMPTY_STATUSES,
+    UNKNOWN_LENGTH,
+    early_hints,
+    length_line,
+    read_fields,
+    trailer_section,
+)
+from uvicorn_worker.http1.request import field_values
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from uvicorn_worker.asgi import Address, Application, Headers, Message
+    from uvicorn_worker.http1.request import Request
+    from uvicorn_worker.state import ServerState
+
+# Above this a body is not copied to be written together with its head. Measured on uvloop: a
+# second buffer costs what copying some 16 KiB costs.
+COPY_LIMIT = 16 * 1024
+
+
+class ResponseState(enum.IntEnum):
+    """START: no response yet. HEAD: started, its head held back (ASGI: it goes with the first
+    body message). BODY: head sent. FILE: a file is being sent as the body, or could not be sent
+    in full. TRAILERS: body ended, trailers announced. DONE. LOST: the client left, or the
+    connection was given up."""
+
+    START, HEAD, BODY, FILE, TRAILERS, DONE, LOST = range(7)
+
+
+START, HEAD, BODY, FILE, TRAILERS, DONE, LOST = ResponseState
+
+
+class CycleOwner(Protocol):
+    """What the cycle needs of its connection."""
+
+    @property
+    def state(self) -> ServerState: ...
+
+    transport: asyncio.Transport
+    write_paused: bool
+    peer: Address
+    local: Address
+
+    half_closed: bool
+
+    def leave(self) -> None:
+        """The application learns that the peer left: nothing more is sent to it."""
+
+    def body_consumed(self) -> None:
+        """The application took what was there: let more of the request's body in."""
+
+    def send_continue(self) -> None:
+        """The application wants a body that the client announced with Expect."""
+
+    def body_unread(self, *, response_complete: bool) -> bool:
+        """Return whether the rest of the request's body forbids using the connection again."""
+
+    def response_ended(self, *, keep_alive: bool) -> None:
+        """The response is complete and handed to the transport."""
+
+    def give_up(self) -> None:
+        """The response cannot be completed: cut the connection so that the client sees it."""
+
+    def write_parts(self, parts: Sequence[bytes]) -> None:
+        """Write large parts without copying them together, where the transport can."""
+
+    async def drained(self) -> None:
+        """Return when the transport takes more; raises ClientDisconnected when it never will."""
+
+    async def send_file(self, path: str, count: int) -> None:
+        """Send the first `count` bytes of a file, behind everything written so far."""
+
+
+class RequestCycle:
+    """The two channels of one request, and its response.
+
+    Attributes: `scope`; `status` (0 before the start), `sent` (bytes of content handed to the
+    transport), `response_head` (as sent), `started` (loop time).
+    """
+
+    __slots__ = (
+        "_body",
+        "_body_ended",
+        "_chunked",
+        "_keep_alive",
+        "_left",
+        "_length",
+        "_more_body",
+        "_no_body",
+        "_owner",
+        "_parts",
+        "_request",
+        "_send_trailers",
+        "_special",
+        "_state",
+        "_trailer_lines",
+        "_trailers",
+        "_unwritten",
+        "_unwritten_size",
+        "_waiters",
+        "response_head",
+        "scope",
+        "sent",
+        "started",
+        "status",
+        "task",
+    )
+
+    def __init__(self, owner: CycleOwner, request: Request, scope: dict[str, Any]) -> None:
+        self._owner = owner
+        self._request = request
+        self.scope = scope
+        self.status = 0
+        self.sent = 0
+        self.response_head = b""
+        self.started = time.monotonic()
+        self.task: asyncio.Task[None] | None = None
+        self._state: ResponseState = START
+        self._body: bytes | bytearray = b""
+        self._body_ended = request.length == 0
+        self._more_body = True  # the application has not had the last part
+        self._no_body = False
+        self._trailers = False
+        self._waiters: list[asyncio.Future[None]] | None = None
+
+    # -- what observers see (state.Exchange)
+
+    @property
+    def target(self) -> bytes:
+        return self._request.target
+
+    @property
+    def request_headers(self) -> Headers:
+        return self._request.headers
+
+    @property
+    def peer(self) -> Address:
+        return self._owner.peer
+
+    @property
+    def local(self) -> Address:
+        return self._owner.local
+
+    # -- what the connection tells
+
+    @property
+    def responding(self) -> bool:
+        """Whether bytes of the final response may be on the wire already."""
+        return self._state in (BODY, FILE, TRAILERS)
+
+    @property
+    def ended(self) -> bool:
+        return self._state in (DONE, LOST)
+
+    @property
+    def buffered(self) -> int:
+        """Bytes of the request's body that the application has not taken."""
+        return len(self._body)
+
+    @property
+    def awaits_continue(self) -> bool:
+        """Whether the client may hold its body back until it gets a 100 (Continue)."""
+        return self._request.expects_continue
+
+    @property
+    def ends_with_close(self) -> bool:
+        """Whether only the end of the connection ends the content."""
+        return self.responding and not (self._chunked or self._no_body or self._left >= 0)
+
+    def peer_half_closed(self) -> None:
+        """The peer sends no more; an application that waits for that is told."""
+        if self._waiters and not self._more_body:
+            self._owner.leave()
+
+    def body_received(self, data: bytes, *, ended: bool) -> None:
+        """Take a part of the request's body; `ended` with the last one."""
+        if not self._body:
+            self._body = data  # the common case: one part, no copy
+        else:
+            if type(self._body) is not bytearray:
+                self._body = bytearray(self._body)
+            self._body += data
+        self._body_ended = ended
+        self._request.expects_continue = False
+        if self._waiters:
+            self._wake()
+
+    def lose(self) -> None:
+        """The client left, or nothing can be sent to it any more."""
+        if self._state is not DONE and self._state is not LOST:
+            self._state = LOST
+            self._observe_end()
+        self._body = b""
+        if self._waiters:
+            self._wake()
+
+    def _wake(self) -> None:
+        waiters, self._waiters = self._waiters, None
+        for waiter in waiters or ():
+            if not waiter.done():
+                waiter.set_result(None)
+
+    # -- the application's call
+
+    async def run(self, app: Application) -> None:
+        """Call the application and see the response through; never raises but for exits."""
+        observer = self._owner.state.observer
+        try:
+            if observer is not None:
+                observer.before(self)
+            await app(self.scope, self.receive, self.send)
+        except Exception as exc:
+            self._application_failed(exc)
+        except asyncio.CancelledError:
+            # Ours (the drain's deadline, the disconnect's grace period), or the application's own.
+            if self._state is not DONE and self._state is not LOST:
+                self._owner.state.log.warning(
+                    "ASGI application was cancelled: %s %s",
+                    self._request.method,
+                    self.scope["path"],
+                )
+            self._abandon()
+        except (SystemExit, KeyboardInterrupt):
+            self._abandon()  # this client must not wait for a worker that is about to exit
+            raise
+        else:
+            if self._state is not DONE and self._state is not LOST:
+                self._returned_early()
+        finally:
+            self._owner.state.cycles.discard(self)
+
+    def _application_failed(self, exc: Exception) -> None:
+        log, request = self._owner.state.log, self._request
+        if self._state is LOST and isinstance(exc, OSError):
+            log.debug("%s %s: the client left: %r", request.method, self.scope["path"], exc)
+            return  # ours, passed through by the application (ASGI HTTP 2.4)
+        log.error(
+            "Exception in ASGI application: %s %s", request.method, self.scope["path"], exc_info=exc
+        )
+        self._abandon()
+
+    def _returned_early(self) -> None:
+        problem = {
+            START: "without starting a response",
+            HEAD: "without sending a body",
+            BODY: "before its response was complete",
+            FILE: "before its file was sent",
+            TRAILERS: "before sending the trailers it announced",
+        }[self._state]
+        self._owner.state.log.error(
+            "ASGI application returned %s: %s %s", problem, self._request.method, self.scope["path"]
+        )
+        self._abandon()
+
+    def _abandon(self) -> None:
+        """End a response that the application will not: 500, or a cut where it has begun."""
+        if self._state is START or self._state is HEAD:
+            self.answer(500, b"Internal Server Error")
+        elif self.responding:
+            self.flush()
+            self._owner.give_up()
+
+    def answer(self, status: int, text: bytes, *headers: tuple[bytes, bytes]) -> None:
+        """Answer in the application's place, and close; only before its own response went out."""
+        self.status = status
+        self._trailers = False
+        self._parts, self._length, self._special = read_fields(
+            status,
+            (
+                (b"content-type", b"text/plain; charset=utf-8"),
+                (b"connection", b"close"),
+                *headers,
+            ),
+        )
+        self._state = HEAD
+        self._respond(text)
+
+    # -- receive
+
+    async def receive(self) -> Message:
+        """Return the next part of the request's body, then `http.disconnect` once it is over."""
+        while True:
+            if self._state is DONE or self._state is LOST:
+                return {"type": "http.disconnect"}
+            if self._more_body:
+                if self._body or self._body_ended:
+                    return self._take_body()
+                if self._request.expects_continue and self._state < BODY:
+                    self._request.expects_continue = False
+                    self._owner.send_continue()
+            elif self._owner.half_closed:
+                # A peer that sent FIN may still read, or may be gone: TCP does not tell. Whoever
+                # asks learns that it left; whoever does not ask can still answer.
+                self._owner.leave()
+                continue
+            await self._wait()
+
+    def _take_body(self) -> Message:
+        body, self._body = self._body, b""
+        self._more_body = more_body = not self._body_ended
+        if more_body:
+            self._owner.body_consumed()
+        return {
+            "type": "http.request",
+            "body": body if type(body) is bytes else bytes(body),
+            "more_body": more_body,
+        }
+
+    async def _wait(self) -> None:
+        """Return when `receive` may have something new; several tasks may wait."""
+        waiter = self._owner.state.loop.create_future()
+        if self._waiters is None:
+            self._waiters = []
+        self._waiters.append(waiter)
+        try:
+            await waiter
+        finally:
+            if self._waiters and waiter in self._waiters:  # cancelled
+                self._waiters.remove(waiter)
+
+    # -- send
+
+    async def send(self, message: Message) -> None:
+        """Take a message of the response.
+
+        Returns when the transport can take more. Raises ClientDisconnected (an OSError) after
+        the client left, ApplicationError for a message that ASGI does not allow here.
+        """
+        kind = message["type"]
+        state = self._state
+        if kind == "http.response.body":
+            if state is HEAD:
+                if message.get("more_body", False) or self._trailers:
+                    self._begin(message)
+                else:
+                    self._respond(message.get("body", b""))
+                    return
+            elif state is BODY:
+                self._write_body(message)
+            else:
+                raise self._refusal(kind)
+        elif kind == "http.response.start" and state is START:
+            self.status = status = message["status"]
+            self._parts, self._length, self._special = read_fields(
+                status, message.get("headers", ())
+            )
+            if message.get("trailers", False):
+                self._expect_trailers()
+            self._state = HEAD
+            return
+        else:
+            await self._send_extension(kind, message)
+        if self._owner.write_paused and self._state is not DONE:
+            await self._owner.drained()
+
+    async def _send_extension(self, kind: object, message: Message) -> None:
+        """Take a message of one of the extensions; raises where it has no place."""
+        state = self._state
+        if kind == "http.response.pathsend" and state is HEAD:
+            await self._send_path(message)
+        elif kind == "http.response.trailers" and state is TRAILERS:
+            self._write_trailers(message)
+        elif kind == "http.response.early_hint" and state < BODY:
+            if self._request.http11:
+                self._owner.transport.write(early_hints(message.get("links", ())))
+        else:
+            raise self._refusal(kind)
+
+    def _refusal(self, kind: object) -> Exception:
+        if self._state is LOST:
+            return ClientDisconnected("the client has left")
+        expected = {
+            START: "'http.response.start'",
+            HEAD: "'http.response.body'",
+            BODY: "'http.response.body'",
+            FILE: "nothing: a file is the body",
+            TRAILERS: "'http.response.trailers'",
+            DONE: "nothing: the response is complete",
+        }[self._state]
+        return ApplicationError(f"unexpected ASGI message {kind!r}, expected {expected}")
+
+    def _expect_trailers(self) -> None:
+        """The application announced trailers; they go to clients that say they take them."""
+        self._trailers = True
+        self._trailer_lines = b""
+        # ASGI extension http.response.trailers; RFC 9110 section 10.1.4
+        self._send_trailers = self._request.http11 and b"trailers" in (
+            option.strip(b" \t").lower()
+            for value in field_values(self._request, b"te")
+            for option in value.split(b",")
+        )
+
+    def _respond(self, body: bytes) -> None:
+        """Send the whole response: head and content in one write."""
+        owner, request = self._owner, self._request
+        if type(body) is not bytes:
+            body = _content(body)
+        length = len(body)
+        keep_alive = (
+            request.keep_alive
+            and not owner.state.draining
+            and (self._special is None or not self._special.close)
+            and (self._body_ended or not owner.body_unread(response_complete=True))
+        )
+        if request.method == "HEAD" or self.status in EMPTY_STATUSES:
+            body = b""
+            length = 0
+            framing = self._length_without_content()
+        elif self._length == length or self._length == UNKNOWN_LENGTH:
+            framing = length_line(length)
+        else:
+            raise ApplicationError(
+                f"content-length is {self._length}, but the response has {length} bytes"
+            )
+        parts = self._finish_head(framing, keep_alive)
+        if length <= COPY_LIMIT:
+            parts.append(body)
+            owner.transport.write(b"".join(parts))
+        else:
+            owner.write_parts((b"".join(parts), body))
+        self.sent = length
+        self._end(keep_alive)
+
+    def _begin(self, message: Message) -> None:
+        """Send the head, and the first part of a response that comes in parts."""
+        owner, request = self._owner, self._request
+        keep_alive = (
+            request.keep_alive
+            and not owner.state.draining
+            and (self._special is None or not self._special.close)
+            and (self._body_ended or not owner.body_unread(response_complete=False))
+        )
+        self._left = self._length
+        self._chunked = False
+        self._unwritten: list[bytes] = []
+        self._unwritten_size = 0
+        if request.method == "HEAD" or self.status in EMPTY_STATUSES:
+            self._no_body = True
+            framing = self._length_without_content()
+        elif self._length != UNKNOWN_LENGTH and not (self._trailers and self._send_trailers):
+            framing = length_line(self._length)
+        elif request.http11:
+            self._chunked = True
+            self._left = UNKNOWN_LENGTH
+            framing = b"\r\ntransfer-encoding: chunked"
+        else:
+            keep_alive = False  # RFC 9112 section 6.3: the close ends the content
+            framing = b""
+        parts = self._finish_head(framing, keep_alive)
+        self._keep_alive = keep_alive
+        self._state = BODY
+        try:
+            self._write_body(message, parts)
+        except ApplicationError:
+            # Nothing is on the wire: as if the response had not been started. The head in `parts`
+            # is spent; a body without one must not follow.
+            self._state = START
+            self._no_body = self._trailers = False
+            raise
+
+    def _length_without_content(self) -> bytes:
+        """RFC 9110 section 8.6: HEAD and 304 may tell a length, 204 must not, 205 has none."""
+        if self.status == 205:
+            return length_line(0)
+        if self._length == UNKNOWN_LENGTH or self.status == 204:
+            return b""
+        return length_line(self._length)
+
+    def _finish_head(self, framing: bytes, keep_alive: bool) -> list[bytes]:
+        """Return the head in pieces, for joining with what follows it."""
+        parts, server, special = self._parts, self._owner.state, self._special
+        if framing:
+            parts.append(framing)
+        if not keep_alive:
+            parts.append(b"\r\nconnection: close")
+        elif not self._request.http11:
+            parts.append(b"\r\nconnection: keep-alive")
+        if special is None:
+            parts.append(server.common_end)
+        else:
+            parts += [b"\r\nconnection: " + option for option in special.options]
+            parts.append(server.end_beside(date=special.has_date, server=special.has_server))
+        if server.observer is not None:
+            self.response_head = b"".join(parts)
+        return parts
+
+    def _write_body(self, message: Message, head: list[bytes] | None = None) -> None:
+        """Send a part of the content, behind a head in pieces where it is the first."""
+        body = message.get("body", b"")
+        if type(body) is not bytes:
+            body = _content(body)
+        more_body = message.get("more_body", False)
+        length = len(body)
+        if self._chunked:
+            parts = self._chunk(body, last=not more_body)
+        elif self._no_body:
+            length = 0
+            parts = []
+        else:
+            if self._left != UNKNOWN_LENGTH:
+                self._count_down(length, last=not more_body)
+            parts = [body] if length else []
+        if head is not None:
+            parts = head + parts
+        if parts or not more_body:
+            self._write_soon(parts, length, now=not more_body)
+            if self._state is LOST:
+                raise ClientDisconnected("the client has left")
+        self.sent += length
+        if not more_body:
+            if self._trailers:
+                self._state = TRAILERS
+            else:
+                self._end(self._keep_alive)
+
+    def _write_soon(self, parts: list[bytes], length: int, *, now: bool) -> None:
+        """Write what an application sends without waiting in between in one go.
+
+        Each write costs the transport as much as all of the cycle's work for a small part; the
+        loop would hold them back until the end of its turn anyway.
+        """
+        if self._unwritten:
+            self._unwritten += parts
+        else:
+            self._unwritten = parts
+            if not now:
+                self._owner.state.loop.call_soon(self.flush)
+        self._unwritten_size += length
+        if now or self._unwritten_size > COPY_LIMIT:
+            self.flush()
+
+    def flush(self) -> None:
+        """Hand what was sent to the transport."""
+        parts, self._unwritten = self._unwritten, []
+        size, self._unwritten_size = self._unwritten_size, 0
+        if not parts or self._state is LOST:
+            return
+        if self._owner.transport.is_closing():
+            # It has failed, and says so in the loop's next turn only: an application that sends
+            # without ever waiting would not let that come.
+            self._owner.leave()
+            return
+        if size > COPY_LIMIT:
+            self._owner.write_parts(parts)
+        else:
+            self._owner.transport.write(b"".join(parts))
+
+    def _chunk(self, body: bytes, *, last: bool) -> list[bytes]:
+        """Return a part of the content as a chunk (RFC 9112 section 7.1)."""
+        parts = [b"%x\r\n" % len(body), body, b"\r\n"] if body else []
+        if last and not (self._trailers and self._send_trailers):
+            parts.append(b"0\r\n\r\n")
+        return parts
+
+    def _count_down(self, length: int, *, last: bool) -> None:
+        """Hold the application to its Content-Length; what is refused does not count."""
+        left = self._left - length
+        if left < 0 or (left and last):
+            more_or_fewer = "more" if left < 0 else "fewer"
+            raise ApplicationError(
+                f"the response has {more_or_fewer} bytes than its content-length {self._length}"
+            )
+        self._left = left
+
+    def _write_trailers(self, message: Message) -> None:
+        self._trailer_lines += trailer_section(message.get("headers", ()))
+        if not message.get("more_trailers", False):
+            if self._chunked and self._send_trailers:
+                self._write_soon([b"0\r\n", self._trailer_lines, b"\r\n"], 0, now=True)
+            self._end(self._keep_alive)
+
+    async def _send_path(self, message: Message) -> None:
+        """Send a file as the content (ASGI extension http.response.pathsend)."""
+        owner = self._owner
+        path = message["path"]
+        size = file_size(path)
+        if self._length == UNKNOWN_LENGTH:
+            self._length = size
+        elif self._length > size:
+            raise ApplicationError(
+                f"content-length is {self._length}, but {path!r} has {size} bytes"
+            )
+        self._trailers = False
+        self._begin({"more_body": True})
+        self.flush()
+        if not self._no_body:
+            self._state = FILE  # until all of it is sent, whatever interrupts that
+            await owner.send_file(path, self._left)
+            if self._state is not FILE:
+                raise ClientDisconnected("the client has left")
+            self.sent = self._left
+        self._end(self._keep_alive)
+
+    def _end(self, keep_alive: bool) -> None:
+        self._state = DONE
+        self._body = b""
+        if self._waiters:
+            self._wake()
+        self._observe_end()
+        self._owner.response_ended(keep_alive=keep_alive)
+
+    def _observe_end(self) -> None:
+        state = self._owner.state
+        if state.observer is not None:
+            try:
+                state.observer.after(self)
+            except Exception:  # the connection must go on
+                state.log.exception("Exception in the observer of requests")
+
+
+def _content(body: object) -> bytes:
+    if isinstance(body, bytes | bytearray | memoryview):
+        return bytes(body)
+    raise ApplicationError(f"a body is bytes, not {type(body).__name__}")

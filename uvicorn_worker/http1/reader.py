@@ -1,0 +1,246 @@
+"""Take request heads apart, with little work for what comes again.
+
+Request lines, fields and whole sections that were found right before are looked up. What the parts
+mean stands in `request`.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Final
+from urllib.parse import unquote
+
+from uvicorn_worker.errors import BadRequest
+from uvicorn_worker.http1.request import (
+    CHUNKED,
+    METHODS,
+    Request,
+    accept_version,
+    check_host,
+    check_repeated,
+    method_error,
+    read_connection,
+    read_framing,
+    read_other_target,
+    request_line_error,
+)
+
+if TYPE_CHECKING:
+    from uvicorn_worker.asgi import Headers
+    from uvicorn_worker.config import Config
+    from uvicorn_worker.http1.parser import HeadParser
+
+# What "0 = no limit" means: nothing may grow without a bound (contract: 1 MiB, 32768 fields).
+MAX_LINE: Final = 1024 * 1024
+MAX_FIELDS: Final = 32768
+
+# Clients and proxies say the same things in every request. What was found right once is looked up:
+# request lines, single fields, and whole header sections (a client on a kept connection mostly
+# repeats its section to the byte). Peers choose all three, so numbers and sizes are bounded, and
+# each table is emptied when full: what is common comes back at once.
+MAX_KNOWN_LINES: Final = 1024
+MAX_KNOWN_LINE: Final = 256
+MAX_KNOWN_SECTIONS: Final = 256
+MAX_KNOWN_PART: Final = 1024
+MAX_SEEN: Final = 4096
+
+# Lines not worth keeping: they differ from request to request and would push the others out, or
+# are secret and long-lived.
+UNKEPT_FIELDS: Final = frozenset({
+    b"authorization", b"cookie", b"proxy-authorization", b"x-api-key", b"x-auth-token",
+    b"x-csrf-token", b"x-csrftoken", b"x-xsrf-token", b"sec-websocket-key", b"content-length",
+    b"if-none-match", b"if-modified-since", b"range", b"referer", b"x-forwarded-for", b"forwarded",
+    b"x-real-ip", b"x-request-id", b"x-correlation-id", b"x-request-start", b"traceparent",
+    b"tracestate", b"cf-ray", b"cf-connecting-ip", b"x-amzn-trace-id", b"idempotency-key",
+})  # fmt: skip
+
+# Host values found valid; peers choose them, so the number is bounded.
+MAX_KNOWN_HOSTS: Final = 1024
+
+
+class RequestReader:
+    """Reads heads by the rules of one configuration."""
+
+    __slots__ = ("_any_minor_version", "_check_grammar", "_forwarding", "_hosts", "_lines",
+                 "_persist", "_request_lines", "_sections", "_seen", "_small", "_unfold",
+                 "max_field_size", "max_fields", "max_line")  # fmt: skip
+
+    def __init__(
+        self, parser: HeadParser, config: Config, forwarding: frozenset[bytes] = frozenset()
+    ) -> None:
+        """`forwarding` are the lower-case names that make a request notable."""
+        self._forwarding = forwarding
+        self._check_grammar = parser.check
+        self._lines: dict[bytes, tuple[bytes, bytes]] = {}
+        self._request_lines: dict[bytes, tuple[str, bytes, bytes, str, bytes]] = {}
+        self._sections: dict[bytes, tuple[Headers, dict[bytes, bytes], int, bool]] = {}
+        self._seen: set[int] = set()
+        self._hosts: set[bytes] = set()
+        self.max_line = config.limit_request_line or MAX_LINE
+        self.max_fields = config.limit_request_fields or MAX_FIELDS
+        self.max_field_size = config.limit_request_field_size or MAX_LINE
+        # A head no longer than this cannot break a limit on one of its lines.
+        self._small = min(self.max_line, self.max_field_size)
+        self._persist = config.timeout_keep_alive > 0
+        self._unfold = config.permit_obsolete_folding
+        self._any_minor_version = config.permit_unconventional_http_version
+
+    def read(self, head: bytes) -> Request:
+        """Return the request whose head `head` is; raises BadRequest.
+
+        `head` goes up to and with the empty line; empty lines before the request line are gone.
+        """
+        if len(head) > self._small:
+            self._check_sizes(head)
+        if self._unfold:
+            head = _unfold(head)
+        end = head.find(b"\r\n")
+        line = head[:end]
+        section = head[end:]
+        request = Request()
+        known_line = self._request_lines.get(line)
+        known = self._sections.get(section)
+        if known_line is not None:
+            request.http11 = True
+            request.method, request.target, request.path, request.path_text, request.query = (
+                known_line
+            )
+        else:
+            head = self._read_request_line(request, line, head)
+        if known is not None and request.http11:
+            # The fields have been through all this before; has the request line?
+            if known_line is None:
+                self._check_grammar(head[:end] + b"\r\nhost:\r\n\r\n")
+            headers, request.fields, request.length, request.notable = known
+            request.headers = headers.copy()
+            request.keep_alive = True
+            request.expects_continue = False
+            request.upgrade = b""
+        else:
+            self._check_grammar(head)
+            self._read_fields(request, section)
+        if known_line is None:
+            self._read_target(request, line)
+        return request
+
+    def _read_request_line(self, request: Request, line: bytes, head: bytes) -> bytes:
+        """Take apart a request line; return the head as a parser of 1.1 and 1.0 knows it."""
+        try:
+            method, request.target, version = line.split(b" ")
+        except ValueError:
+            raise request_line_error(line) from None
+        request.http11 = True
+        if version != b"HTTP/1.1":
+            head = accept_version(request, version, head, any_minor=self._any_minor_version)
+        known_method = METHODS.get(method)
+        if known_method is None:
+            raise method_error(method, request.target)
+        request.method = known_method
+        return head
+
+    def _read_target(self, request: Request, line: bytes) -> None:
+        """Take apart the target of a request whose line and fields are in the grammar."""
+        target = request.target
+        path, _, request.query = target.partition(b"?")
+        plain = path.startswith(b"/") and target.find(b"#") < 0
+        if not plain:
+            path = read_other_target(request, path)
+        request.path = path
+        request.path_text = path.decode("ascii")
+        if path.find(b"%") >= 0:
+            request.path_text = unquote(request.path_text)
+        if plain and line.endswith(b" HTTP/1.1") and self._comes_again(line):
+            if len(self._request_lines) >= MAX_KNOWN_LINES:
+                self._request_lines.clear()
+            self._request_lines[line] = (
+                request.method,
+                target,
+                path,
+                request.path_text,
+                request.query,
+            )
+
+    def _read_fields(self, request: Request, section: bytes) -> None:
+        """Take apart the fields, which begin and end with CRLF, and see what they say."""
+        lines = section.split(b"\r\n")  # one empty in front, two behind
+        if len(lines) > self.max_fields + 3:
+            raise BadRequest("too many header fields", 431)
+        known_line = self._lines.get
+        headers = [known_line(line) or self._read_line(line) for line in lines[1:-2]]
+        fields = dict(headers)
+        if len(fields) != len(headers):
+            check_repeated(headers)
+        request.headers = headers
+        request.fields = fields
+        request.notable = (
+            not fields.keys().isdisjoint(self._forwarding) or b"".join(fields).find(b"_") >= 0
+        )
+        host = fields.get(b"host")
+        if host not in self._hosts:
+            self._check_host(host, request.http11)
+        request.keep_alive = request.http11 and self._persist
+        request.length = 0
+        request.expects_continue = False
+        request.upgrade = b""
+        if b"connection" in fields:
+            read_connection(request, persist=self._persist)
+        if b"content-length" in fields or b"transfer-encoding" in fields or b"expect" in fields:
+            read_framing(request)
+        self._remember(section, request)
+
+    def _remember(self, section: bytes, request: Request) -> None:
+        """Keep a plain section that comes again."""
+        if not request.keep_alive or not request.http11:
+            return
+        if request.upgrade or request.expects_continue or request.length == CHUNKED:
+            return
+        if self._comes_again(section):
+            if len(self._sections) >= MAX_KNOWN_SECTIONS:
+                self._sections.clear()
+            self._sections[section] = (
+                request.headers.copy(),
+                request.fields,
+                request.length,
+                request.notable,
+            )
+
+    def _comes_again(self, part: bytes) -> bool:
+        """Return whether a part of a head was seen before; one that comes once costs its hash."""
+        if len(part) > MAX_KNOWN_PART:
+            return False
+        mark = hash(part)
+        if mark in self._seen:
+            return True
+        if len(self._seen) >= MAX_SEEN:
+            self._seen.clear()
+        self._seen.add(mark)
+        return False
+
+    def _read_line(self, line: bytes) -> tuple[bytes, bytes]:
+        """Return the field of a line that is in the grammar, and remember it where that pays."""
+        name, _, value = line.partition(b":")
+        field = (name.lower(), value.strip(b" \t"))  # RFC 9112 section 5.1
+        if len(line) <= MAX_KNOWN_LINE and field[0] not in UNKEPT_FIELDS:
+            if len(self._lines) >= MAX_KNOWN_LINES:
+                self._lines.clear()
+            self._lines[line] = field
+        return field
+
+    def _check_sizes(self, head: bytes) -> None:
+        """Apply the limits on the lines, counted as Gunicorn counts: a field with its CRLF."""
+        lines = head.split(b"\r\n")
+        if len(lines[0]) > self.max_line:
+            raise BadRequest("request line is too long", 414)
+        if len(max(lines[1:], key=len)) + 2 > self.max_field_size:
+            raise BadRequest("header field is too large", 431)
+
+    def _check_host(self, host: bytes | None, http11: bool) -> None:
+        check_host(host, http11)
+        if host is not None and len(self._hosts) < MAX_KNOWN_HOSTS:
+            self._hosts.add(host)
+
+
+def _unfold(head: bytes) -> bytes:
+    """Join folded lines (RFC 9112 section 5.2); there is nothing to join before the first field."""
+    start = head.find(b"\r\n") + 2
+    return head[:start] + re.sub(rb"\r\n[ \t]+", b" ", head[start:])

@@ -1,0 +1,81 @@
+"""What all HTTP/1 connections of a process share, ready for use on the hot path."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import sys
+from typing import TYPE_CHECKING, Any
+
+from uvicorn_worker.http1.scope import ScopeBuilder
+from uvicorn_worker.proxy import PeerList
+from uvicorn_worker.state import ServerState
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+
+    from uvicorn_worker.asgi import Application
+    from uvicorn_worker.config import Config
+    from uvicorn_worker.http1.connection import HTTPConnection
+    from uvicorn_worker.http1.reader import RequestReader
+    from uvicorn_worker.http1.request import Request
+    from uvicorn_worker.proxy import ForwardingPolicy
+    from uvicorn_worker.state import Log
+
+
+class HTTPState(ServerState):
+    """The server's state, and what HTTP needs of its configuration."""
+
+    __slots__ = ("body_limit", "context", "filters", "forwarding", "gathers", "keep_alive",
+                 "limit_concurrency", "proxy_peers", "reader", "scopes", "websocket")  # fmt: skip
+
+    def __init__(
+        self,
+        config: Config,
+        app: Application,
+        loop: asyncio.AbstractEventLoop,
+        log: Log,
+        *,
+        reader: RequestReader,
+        forwarding: ForwardingPolicy,
+        tls: bool,
+    ) -> None:
+        super().__init__(config, app, loop, log, tls=tls)
+        self.reader = reader
+        self.forwarding = forwarding
+        self.filters = forwarding.filters
+        self.websocket: Callable[[HTTPConnection, Request, bytes], None] | None = None
+        # What an application's call sees of context variables: those of the server's start.
+        self.context = contextvars.copy_context()
+        # asyncio's `writelines` joins, or forgets to pause (CVE-2024-12254, mended in 3.12.9 and
+        # 3.13.2); uvloop's hands all parts to one system call.
+        self.gathers = type(loop).__module__.startswith("uvloop")
+        self.proxy_peers = PeerList(config.proxy_allow_ips)
+        self.keep_alive = config.timeout_keep_alive
+        self.body_limit: float = config.limit_request_body or float("inf")
+        self.limit_concurrency: float = config.limit_concurrency or float("inf")
+        self.scopes = ScopeBuilder(
+            scheme="https" if tls else "http",
+            root_path=forwarding.root_path,
+            path_prefix=forwarding.path_prefix,
+            raw_path_prefix=forwarding.raw_path_prefix,
+            state=self.lifespan_state,
+        )
+
+
+if sys.version_info >= (3, 12):
+
+    def start_task(state: HTTPState, call: Coroutine[Any, Any, None]) -> asyncio.Task[None] | None:
+        """Start the application's call in a context of its own; None where it has ended already.
+
+        What one request sets in context variables must not be seen by the next. A task that runs
+        until its first real wait inside its constructor saves a turn of the loop.
+        """
+        task = asyncio.Task(call, loop=state.loop, eager_start=True, context=state.context.copy())
+        return None if task.done() else task
+
+else:
+
+    def start_task(state: HTTPState, call: Coroutine[Any, Any, None]) -> asyncio.Task[None] | None:
+        """Start the application's call in a context of its own."""
+        return state.context.run(state.loop.create_task, call)

@@ -1,0 +1,321 @@
+"""What the workers of one master know of one another: a small memory map that they share.
+
+The master makes the map before its first fork and reserves a slot for each worker it is about to
+fork; from then on the worker alone writes there. So there are no locks, files or messages, and a
+worker that dies at any point leaves nothing behind that others wait for.
+
+**Torn reads.** Every field has eight bytes of its own, aligned, and is stored at once: a reader
+sees the old value or the new one, never half of each. Two fields may be of different moments. For
+a worker's own numbers that is harmless: they are up to a second old anyway, and questions are
+asked again at the next beat. A slot that changes hands is different: a new pid must not be taken
+for its predecessor's phase. There, the phase is FREE from before the first change to after the
+last, every reservation has a number of its own, and a reader that sees number, phase or pid change
+while it reads, reads again.
+
+Times are in seconds of the monotonic clock, which all processes of a machine share.
+"""
+
+from __future__ import annotations
+
+import enum
+import mmap
+import os
+import time
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+class Phase(enum.IntEnum):
+    """Where a worker is in its life."""
+
+    FREE = 0  # nobody's slot: what a new map is filled with
+    BOOTING = 1  # reserved by the master, or claimed and not serving yet
+    READY = 2
+    DRAINING = 3
+    EXITED = 4  # at its end: the slot may be given to another worker
+
+
+FREE, BOOTING, READY, DRAINING, EXITED = Phase
+
+# A worker beats once a second: five missed beats are a worker that accepts nobody just now.
+FRESH: Final = 5.0
+# From the reservation to the claim lie a fork and some lines of Python.
+RESERVED: Final = 10.0
+
+# The pause before a worker that could not boot exits, and the master forks the next one.
+FIRST_PAUSE: Final = 1.0
+LONGEST_PAUSE: Final = 30.0
+# From the end of the pause to the next worker's reservation: the master looks once a second.
+RETRY_SLACK: Final = 2.0
+# So long after the last failure, the next one is a new story.
+FORGIVEN: Final = 4 * LONGEST_PAUSE
+
+# Layout, in fields of eight bytes. Two cache lines for a slot: neighbours do not slow each other.
+_WIDTH: Final = 16
+_EVER_READY, _FAILURES, _LAST_FAILURE, _USED, _RESERVATIONS = range(5)
+_SERIAL, _PHASE, _PID, _GENERATION, _IN_FLIGHT, _CONNECTIONS, _TOTAL = range(7)
+_RESERVED_AT, _BOOTED_AT, _HEARTBEAT = range(7, 10)
+
+# A slot changes hands in microseconds and then stays with a worker for seconds. One that is never
+# seen at rest is in nobody's hands: shown as free.
+_READ_AGAIN: Final = 8
+
+
+@dataclass(frozen=True, slots=True)
+class SlotView:
+    """What stood in a slot at one moment. Fields as `Slot.beat` and `Slot.claim` set them."""
+
+    index: int
+    pid: int  # 0: reserved, not claimed yet
+    generation: int
+    phase: Phase
+    in_flight: int
+    connections: int
+    total: int
+    reserved_at: float
+    booted_at: float  # 0.0: not claimed yet
+    heartbeat: float  # 0.0: has not beaten yet
+
+
+class Slot:
+    """One worker's place on the scoreboard.
+
+    The master gets it from `Scoreboard.reserve`; its child inherits it and claims it. Only that
+    child writes from then on. When the slot has been given to another worker meanwhile, what a
+    late predecessor writes is dropped.
+    """
+
+    __slots__ = ("_base", "_board", "_pid", "_serial", "generation", "index")
+
+    def __init__(self, board: Scoreboard, index: int, generation: int, serial: int) -> None:
+        self.index = index
+        self.generation = generation
+        self._board = board
+        self._base = _WIDTH * (1 + index)
+        self._serial = serial
+        self._pid = 0  # of this process, once it has claimed the slot
+
+    def __repr__(self) -> str:
+        return f"<Slot {self.snapshot()}>"
+
+    def claim(self, pid: int, now: float) -> None:
+        """Say that this process is the worker for which the slot was reserved."""
+        self._pid = pid
+        if self._is_ours():
+            self._board._floats[self._base + _BOOTED_AT] = now
+            self._board._ints[self._base + _PID] = pid
+
+    def beat(self, now: float, *, in_flight: int, connections: int, total: int) -> None:
+        """Say that the worker's event loop turned at `now`, and what it has to do.
+
+        `in_flight` requests are being answered, `connections` are open, and `total` requests
+        have been answered since the worker started.
+        """
+        if self._is_ours():
+            ints, base = self._board._ints, self._base
+            ints[base + _IN_FLIGHT] = in_flight
+            ints[base + _CONNECTIONS] = connections
+            ints[base + _TOTAL] = total
+            self._board._floats[base + _HEARTBEAT] = now
+
+    def set_phase(self, phase: Phase) -> None:
+        """Say where the worker is in its life; READY also is `Scoreboard.boot_succeeded`.
+
+        A worker that starts to drain says so *before* it asks about its siblings: of two that
+        drain at the same moment, one at least then sees that the other is no longer ready.
+        """
+        if self._is_ours():
+            self._board._ints[self._base + _PHASE] = phase
+            if phase is READY:
+                self._board.boot_succeeded()
+
+    def snapshot(self) -> SlotView:
+        """Return what stands in the slot now."""
+        return self._board._view(self.index)
+
+    def release(self) -> None:
+        """Give the slot back: the worker has ended, or never came to be.
+
+        The worker may call it as its last act, and the master once it has reaped the worker.
+        """
+        if self._board._ints[self._base + _SERIAL] == self._serial:
+            self._board._ints[self._base + _PHASE] = FREE
+
+    def _is_ours(self) -> bool:
+        return self._pid != 0 and self._board._ints[self._base + _SERIAL] == self._serial
+
+
+class Scoreboard:
+    """The slots of the workers of one master. Make it in the master, before the first fork.
+
+    Args:
+        slots: how many workers can be known at the same time: those that serve, boot and drain.
+    """
+
+    def __init__(self, slots: int = 1024) -> None:
+        # Anonymous and shared: inherited over fork, gone with the last process. Pages that
+        # nobody writes to take no memory.
+        self._map = mmap.mmap(-1, 8 * _WIDTH * (1 + slots))
+        self._ints = memoryview(self._map).cast("q")
+        self._floats = memoryview(self._map).cast("d")
+        self._slots = slots
+
+    # -- slots
+
+    def reserve(self, generation: int, now: float) -> Slot | None:
+        """Return a slot for a worker that is about to be forked; None when all are taken.
+
+        Called in the master only. Slots of workers that are gone are used again. `generation`
+        grows: a worker with a higher one was started later.
+        """
+        index = self._find_free(now)
+        if index is None:
+            return None
+        ints, floats, base = self._ints, self._floats, _WIDTH * (1 + index)
+        serial = ints[_RESERVATIONS] + 1
+        ints[base + _PHASE] = FREE  # first: see "Torn reads"
+        ints[base + _SERIAL] = ints[_RESERVATIONS] = serial
+        ints[base + _PID] = 0
+        ints[base + _GENERATION] = generation
+        ints[base + _IN_FLIGHT] = ints[base + _CONNECTIONS] = ints[base + _TOTAL] = 0
+        floats[base + _RESERVED_AT] = now
+        floats[base + _BOOTED_AT] = floats[base + _HEARTBEAT] = 0.0
+        ints[_USED] = max(ints[_USED], index + 1)
+        ints[base + _PHASE] = BOOTING
+        return Slot(self, index, generation, serial)
+
+    def views(self) -> list[SlotView]:
+        """Return what stands in every slot that is not free."""
+        views = (self._view(index) for index in range(self._ints[_USED]))
+        return [view for view in views if view.phase is not FREE]
+
+    def ready_siblings(self, except_slot: Slot, now: float | None = None) -> int:
+        """Return how many other workers accept connections now.
+
+        Such a worker is ready and alive, and has beaten in the last `FRESH` seconds unless it
+        has not beaten at all.
+        """
+        now = time.monotonic() if now is None else now
+        return sum(
+            is_alive(view.pid)
+            for view in self._in_phase(READY, except_slot)
+            if view.heartbeat == 0.0 or now - view.heartbeat <= FRESH
+        )
+
+    def booting_successors(self, except_slot: Slot, now: float | None = None) -> int:
+        """Return how many workers of a later generation are on their way.
+
+        Such a worker is booting and alive, or was reserved in the last `RESERVED` seconds.
+        """
+        now = time.monotonic() if now is None else now
+        return sum(
+            is_alive(view.pid) if view.pid else now - view.reserved_at <= RESERVED
+            for view in self._in_phase(BOOTING, except_slot)
+            if view.generation > except_slot.generation
+        )
+
+    # -- boots
+
+    @property
+    def ever_ready(self) -> bool:
+        """Whether any worker of this master has ever been ready."""
+        return bool(self._ints[_EVER_READY])
+
+    def boot_failed(self, now: float) -> float:
+        """Count a worker that could not boot; return the seconds it has to wait before it exits.
+
+        1 s at first, then twice as long each time up to 30 s. Workers that fail while another
+        waits fail for the same reason: they wait as long, and count once.
+        """
+        ints, floats = self._ints, self._floats
+        failures, last = ints[_FAILURES], floats[_LAST_FAILURE]
+        if failures and now - last < _pause(failures):
+            return _pause(failures)
+        if now - last > FORGIVEN:
+            failures = 0
+        # Two processes may come here at once: they write the same.
+        ints[_FAILURES] = failures + 1
+        floats[_LAST_FAILURE] = now
+        return _pause(failures + 1)
+
+    def boots_fail(self, now: float) -> bool:
+        """Return whether workers could not boot lately, and another one is to try again."""
+        failures, last = self._ints[_FAILURES], self._floats[_LAST_FAILURE]
+        return failures > 0 and now - last < _pause(failures) + RETRY_SLACK
+
+    def boot_succeeded(self) -> None:
+        """Forget failures and remember that workers can be ready."""
+        self._ints[_EVER_READY] = 1
+        self._ints[_FAILURES] = 0
+
+    # -- inside
+
+    def _view(self, index: int) -> SlotView:
+        ints, floats, base = self._ints, self._floats, _WIDTH * (1 + index)
+        identity = slice(base + _SERIAL, base + _PID + 1)
+        for _ in range(_READ_AGAIN):
+            before = ints[identity].tolist()
+            view = SlotView(
+                index=index,
+                pid=before[_PID],
+                generation=ints[base + _GENERATION],
+                phase=Phase(before[_PHASE]),
+                in_flight=ints[base + _IN_FLIGHT],
+                connections=ints[base + _CONNECTIONS],
+                total=ints[base + _TOTAL],
+                reserved_at=floats[base + _RESERVED_AT],
+                booted_at=floats[base + _BOOTED_AT],
+                heartbeat=floats[base + _HEARTBEAT],
+            )
+            if ints[identity].tolist() == before:
+                return view
+        return replace(view, phase=FREE)
+
+    def _in_phase(self, phase: Phase, except_slot: Slot) -> Iterator[SlotView]:
+        ints = self._ints
+        for index in range(ints[_USED]):
+            if index != except_slot.index and ints[_WIDTH * (1 + index) + _PHASE] == phase:
+                view = self._view(index)
+                if view.phase is phase:
+                    yield view
+
+    def _find_free(self, now: float) -> int | None:
+        """Return the first slot that nobody has, else the oldest reservation without a worker."""
+        ints, floats, used = self._ints, self._floats, self._ints[_USED]
+        unclaimed = []
+        for index in range(used):
+            base = _WIDTH * (1 + index)
+            if ints[base + _PHASE] in (FREE, EXITED):
+                return index
+            pid = ints[base + _PID]
+            if pid == 0:
+                unclaimed.append((floats[base + _RESERVED_AT], index))
+            elif not is_alive(pid):
+                return index
+        if used < self._slots:
+            return used
+        if unclaimed:
+            reserved_at, index = min(unclaimed)
+            if now - reserved_at > RESERVED:
+                return index
+        return None
+
+
+def is_alive(pid: int) -> bool:
+    """Return whether there is a process with this id (a zombie still counts)."""
+    if pid <= 0:
+        return False
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass  # another user's, so it is there
+    return True
+
+
+def _pause(failures: int) -> float:
+    return min(LONGEST_PAUSE, FIRST_PAUSE * 2.0 ** min(failures - 1, 30))

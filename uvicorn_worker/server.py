@@ -1,0 +1,284 @@
+"""One server process: start, serve, drain, stop.
+
+The server owns the listeners, the sweep over deadlines and the drain. Who tells it to stop, and
+what else accepts on its sockets, is its caller's business.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+from typing import TYPE_CHECKING, Final
+
+from uvicorn_worker.errors import ConfigError
+from uvicorn_worker.http1.connection import HTTPConnection
+from uvicorn_worker.http1.reader import RequestReader
+from uvicorn_worker.http1.state import HTTPState
+from uvicorn_worker.lifespan import Lifespan
+from uvicorn_worker.listeners import Acceptor
+from uvicorn_worker.proxy import ForwardingPolicy
+from uvicorn_worker.websocket.connection import Upgrader
+
+if TYPE_CHECKING:
+    import socket
+    import ssl
+    from collections.abc import Callable, Sequence
+
+    from uvicorn_worker.asgi import Application
+    from uvicorn_worker.config import Config, HttpParserName, WebSocketName
+    from uvicorn_worker.http1.parser import HeadParser
+    from uvicorn_worker.state import Log, RequestObserver
+    from uvicorn_worker.websocket.engine import FrameEngine
+
+TICK: Final = 1.0  # seconds between renewals of the Date line
+SWEEP: Final = 0.125  # seconds between looks at the connections' deadlines: how late one may be
+DRAIN_LOOK: Final = 0.05  # seconds between looks at what else accepts, while draining
+LAST_CALL: Final = 0.5  # seconds before a drain's deadline in which nothing new is accepted
+CANCEL_TIMEOUT: Final = 0.5  # seconds for cancelled application calls to return
+FAREWELL_TIMEOUT: Final = 0.25  # seconds for clients to answer the close of their WebSocket
+
+
+class Server:
+    """Serves one application on listening sockets.
+
+    `startup`, `start_accepting`, then one of `drain` and `quit`, then `shutdown`. The sockets
+    belong to the server from `start_accepting` on.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        app: Application,
+        *,
+        sockets: Sequence[socket.socket],
+        log: Log,
+        loop: asyncio.AbstractEventLoop,
+        ssl_context: ssl.SSLContext | None = None,
+        observer: RequestObserver | None = None,
+    ) -> None:
+        forwarding = ForwardingPolicy(config, os.environ)
+        self.state = state = HTTPState(
+            config,
+            app,
+            loop,
+            log,
+            reader=RequestReader(make_parser(config.http), config, forwarding.names),
+            forwarding=forwarding,
+            tls=ssl_context is not None,
+        )
+        state.observer = observer
+        engine = make_engine(config.ws)
+        if engine is not None:
+            state.websocket = Upgrader(engine, compress=config.ws_per_message_deflate)
+        state.on_connection_lost = self._connection_lost
+        self._acceptor = Acceptor(
+            sockets, state, lambda sock: HTTPConnection(state, sock), ssl_context
+        )
+        self._lifespan: Lifespan | None = None
+        self._timers: list[asyncio.TimerHandle] = []
+        self._drain_deadline: float | None = None
+        self._progress = asyncio.Event()
+
+    @property
+    def lifespan_running(self) -> bool:
+        return self._lifespan is not None and self._lifespan.running
+
+    @property
+    def accepting(self) -> bool:
+        return self._acceptor.open
+
+    async def startup(self) -> None:
+        """Start the application; raises LifespanError where it refuses."""
+        state = self.state
+        self._lifespan = Lifespan(state.app, state.config.lifespan, state.log)
+        # Not a copy: what the application adds later is for the requests that come later.
+        self._lifespan.state = state.lifespan_state
+        await self._lifespan.startup()
+
+    def start_accepting(self) -> None:
+        self._acceptor.start()
+        self._timers = [
+            self.state.loop.call_later(0, callback) for callback in (self._tick, self._sweep)
+        ]
+
+    def _tick(self) -> None:
+        self.state.tick()
+        self._timers[0] = self.state.loop.call_later(TICK, self._tick)
+
+    def _sweep(self) -> None:
+        """Call whatever connection has reached its deadline."""
+        now = self.state.loop.time()
+        for connection in [c for c in self.state.connections if c.deadline <= now]:
+            try:
+                connection.expired(now)
+            except Exception:  # noqa: PERF203 - one must not cost all others their deadlines
+                self.state.log.exception("Exception at the deadline of a connection")
+                connection.abort()
+        self._timers[1] = self.state.loop.call_later(SWEEP, self._sweep)
+
+    def _connection_lost(self) -> None:
+        self._acceptor.connection_lost()
+        self._progress.set()
+
+    async def drain(
+        self,
+        timeout: float | None,
+        *,
+        idle_timeout: float,
+        keep_accepting: Callable[[], bool],
+        hold_websockets: Callable[[], bool] = lambda: False,
+        cancel_timeout: float = CANCEL_TIMEOUT,
+    ) -> int:
+        """Answer what is in flight and what still comes, with `Connection: close`, then end.
+
+        Accepts as long as `keep_accepting` says so, empties the queue then. Idle connections are
+        closed after their keep-alive time or `idle_timeout` seconds, whichever is sooner;
+        WebSockets within that time once `hold_websockets` does not keep them any more.
+        Returns how many connections and calls were cut off after `timeout` seconds (None: wait
+        for all); cancelled calls have `cancel_timeout` more seconds to return.
+        """
+        state, loop = self.state, self.state.loop
+        state.draining = True
+        if timeout is not None:
+            self._shorten(timeout)
+        # What was promised to be kept open before, and becomes idle later, gets no more either.
+        state.keep_alive = min(state.keep_alive, idle_timeout)
+        self._acceptor.hurry()
+        for connection in tuple(state.connections):
+            connection.start_draining(idle_timeout)
+        held = True
+        while self._drain_deadline is None or loop.time() < self._drain_deadline:
+            if self._acceptor.open and not keep_accepting():
+                self._acceptor.close()
+            elif self._acceptor.open and self._drain_left() < LAST_CALL:
+                # What is accepted now would be cut: leave the queue to whoever shares it.
+                self._acceptor.close(empty=False)
+            if held and not hold_websockets():
+                held = False
+                self._shed(idle_timeout)
+            if not self._acceptor.open and state.shed_window is None:
+                state.shed_window = idle_timeout  # for those that are opened from now on
+                self._shed(idle_timeout)
+            if not (self._acceptor.open or self._busy()):
+                return 0
+            self._progress.clear()
+            # look again: calls may have returned, siblings may have become ready
+            with contextlib.suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(self._progress.wait(), DRAIN_LOOK)
+        self._acceptor.close(empty=False)
+        return await self._cut(cancel_timeout)
+
+    def _drain_left(self) -> float:
+        if self._drain_deadline is None:
+            return float("inf")
+        return self._drain_deadline - self.state.loop.time()
+
+    def _shed(self, window: float) -> None:
+        for connection in tuple(self.state.connections):
+            connection.shed(window)
+
+    def hurry(self, timeout: float) -> None:
+        """Let a drain that is under way end within `timeout` seconds."""
+        self._shorten(timeout)
+        self._progress.set()
+
+    def _shorten(self, timeout: float) -> None:
+        deadline = self.state.loop.time() + timeout
+        if self._drain_deadline is None or deadline < self._drain_deadline:
+            self._drain_deadline = deadline
+
+    def _busy(self) -> bool:
+        return bool(self.state.connections or self.state.cycles or self._acceptor.opening)
+
+    async def quit(self, timeout: float) -> None:
+        """Stop at once: cancel the application's calls, close all connections."""
+        self.state.draining = True
+        self._acceptor.close(empty=False)
+        await self._cut(min(timeout, CANCEL_TIMEOUT))
+
+    async def _cut(self, cancel_timeout: float) -> int:
+        """Cancel and abort what is left; return how much that was."""
+        state = self.state
+        cycles, connections = tuple(state.cycles), tuple(state.connections)
+        cut = max(len(cycles), len(connections))
+        if cut:
+            state.log.warning(
+                "Cut off %d connections and %d calls of the application",
+                len(connections),
+                len(cycles),
+            )
+        self._acceptor.hurry(0)
+        tasks = [cycle.task for cycle in cycles if cycle.task is not None]
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks, timeout=cancel_timeout)
+        await self._say_goodbye(min(FAREWELL_TIMEOUT, cancel_timeout))
+        for connection in connections:
+            connection.abort()
+        await asyncio.sleep(0)  # `connection_lost` is called in the next turn
+        return cut
+
+    async def _say_goodbye(self, timeout: float) -> None:
+        """Close WebSockets in order, as far as their clients answer within `timeout` seconds."""
+        state = self.state
+        closing = [connection for connection in tuple(state.connections) if connection.shed(0)]
+        deadline = state.time() + timeout
+        while (left := deadline - state.time()) > 0 and not state.connections.isdisjoint(closing):
+            self._progress.clear()
+            with contextlib.suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(self._progress.wait(), left)
+
+    async def shutdown(self, timeout: float | None) -> None:
+        """Stop the application, in at most `timeout` seconds; failures are logged."""
+        for timer in self._timers:
+            timer.cancel()
+        if self._lifespan is not None:
+            await self._lifespan.shutdown(timeout)
+
+
+def make_parser(name: HttpParserName) -> HeadParser:
+    """Return the parser that `http` names; raises ConfigError where its package is missing."""
+    if name in ("auto", "httptools"):
+        try:
+            from uvicorn_worker.http1.httptools_parser import HttptoolsParser
+
+            return HttptoolsParser()
+        except ImportError:
+            if name == "httptools":
+                raise ConfigError(
+                    "http=httptools needs the package httptools: pip install httptools"
+                ) from None
+    try:
+        from uvicorn_worker.http1.h11_parser import H11Parser
+    except ImportError:
+        raise ConfigError(
+            f"http={name} needs the package h11: pip install 'uvicorn-worker[h11]'"
+        ) from None
+    return H11Parser()
+
+
+def make_engine(name: WebSocketName) -> FrameEngine | None:
+    """Return the engine that `ws` names, None for none; raises ConfigError as `make_parser`."""
+    if name == "none":
+        return None
+    if name in ("auto", "websockets"):
+        try:
+            from uvicorn_worker.websocket.websockets_engine import WebsocketsEngine
+
+            return WebsocketsEngine()
+        except ImportError:
+            if name == "websockets":
+                raise ConfigError(
+                    "ws=websockets needs the package websockets: pip install websockets"
+                ) from None
+    try:
+        from uvicorn_worker.websocket.wsproto_engine import WsprotoEngine
+    except ImportError:
+        if name == "auto":
+            return None
+        raise ConfigError(
+            "ws=wsproto needs the package wsproto: pip install 'uvicorn-worker[h11]'"
+        ) from None
+    return WsprotoEngine()
