@@ -1,0 +1,129 @@
+"""Every example runs as it stands and answers the clients that its docstring names."""
+
+from __future__ import annotations
+
+import ast
+import shutil
+import subprocess
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import httpx
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.support.gunicorn import RunningGunicorn, StartGunicorn
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+NAMES = sorted(path.stem for path in EXAMPLES.glob("*.py"))
+COMMAND = "gunicorn -k uvicorn_worker.UvicornWorker --chdir examples {name}:app"
+
+needs_curl = pytest.mark.skipif(shutil.which("curl") is None, reason="needs curl")
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+def serve(gunicorn: StartGunicorn) -> Callable[..., RunningGunicorn]:
+    """Start the example of that name, with these options."""
+    # The fixture finds its processes by their working directory: no --chdir here.
+    return lambda name, *options: gunicorn(f"{name}:app", "--pythonpath", str(EXAMPLES), *options)
+
+
+def url(server: RunningGunicorn, path: str) -> str:
+    return f"http://127.0.0.1:{server.port}{path}"
+
+
+def curl(*arguments: str) -> str:
+    """Return what curl prints; an answer of 400 or above fails."""
+    command = ["curl", "--silent", "--show-error", "--fail", "--max-time", "10", *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_command_stands_in_the_example_and_in_the_readme(name: str) -> None:
+    docstring = ast.get_docstring(ast.parse((EXAMPLES / f"{name}.py").read_text("utf-8")))
+
+    assert COMMAND.format(name=name) in (docstring or "")
+    assert f"`{COMMAND.format(name=name)}`" in (EXAMPLES / "README.md").read_text("utf-8")
+
+
+def test_hello_answers_httpx(serve: Callable[..., RunningGunicorn]) -> None:
+    server = serve("hello")
+
+    with httpx.Client() as client:
+        answers = [client.get(url(server, "/")) for _ in range(3)]  # one connection
+
+    assert [answer.status_code for answer in answers] == [200, 200, 200]
+    assert {answer.text for answer in answers} == {"Hello, world!\n"}
+    assert {answer.headers["content-type"] for answer in answers} == {"text/plain; charset=utf-8"}
+    assert {answer.headers["content-length"] for answer in answers} == {"14"}
+
+
+@needs_curl
+def test_hello_answers_curl(serve: Callable[..., RunningGunicorn]) -> None:
+    server = serve("hello")
+
+    assert curl(url(server, "/any?thing")) == "Hello, world!\n"
+    head = curl("--head", url(server, "/")).splitlines()
+    assert head[0] == "HTTP/1.1 200 OK"
+    assert "content-length: 14" in head
+
+
+def test_fastapi_answers_httpx(serve: Callable[..., RunningGunicorn]) -> None:
+    server = serve("fastapi_app")
+
+    with httpx.Client(base_url=url(server, "")) as client:
+        added = client.post("/items", json={"name": "pear"})
+        assert (added.status_code, added.json()) == (201, {"number": 4})
+        assert client.get("/items/4").json() == {"name": "pear"}  # lifespan state is shared
+        assert client.get("/items/5").status_code == 404
+        assert client.post("/items", json={"nome": "pera"}).status_code == 422
+
+
+def test_fastapi_streams_to_httpx(serve: Callable[..., RunningGunicorn]) -> None:
+    # The second line would come long after the timeout of the first. The application notices that
+    # its client has left when it sends that line, so the stop has to cut it.
+    server = serve("fastapi_app", "--graceful-timeout", "2")
+    hour = 3600
+
+    with httpx.stream("GET", url(server, f"/countdown?seconds={hour}"), timeout=10) as answer:
+        assert answer.headers["transfer-encoding"] == "chunked"
+        assert next(answer.iter_lines()) == "3"
+
+
+@needs_curl
+def test_fastapi_answers_curl(serve: Callable[..., RunningGunicorn]) -> None:
+    server = serve("fastapi_app")
+    json = ("--header", "Content-Type: application/json", "--data", '{"name": "pear"}')
+
+    assert curl(url(server, "/items/3")) == '{"name":"date"}'
+    assert curl(*json, url(server, "/items")) == '{"number":4}'
+    assert curl("--no-buffer", url(server, "/countdown?seconds=0")) == "3\n2\n1\nlift-off\n"
+
+
+def test_django_answers_httpx(serve: Callable[..., RunningGunicorn]) -> None:
+    server = serve("django_app")
+    file = bytes(range(256)) * 1024  # more than one read of the socket
+
+    with httpx.Client(base_url=url(server, "")) as client:
+        assert client.get("/", params={"name": "Ada & Bo"}).text == "Hello, Ada & Bo!\n"
+        assert client.get("/nowhere").status_code == 404
+        assert client.get("/upload").status_code == 405
+        assert client.post("/upload", files={"file": file}).json() == {"file": len(file)}
+
+
+@needs_curl
+def test_django_answers_curl(serve: Callable[..., RunningGunicorn]) -> None:
+    server = serve("django_app")
+    readme = EXAMPLES / "README.md"
+
+    assert curl(url(server, "/")) == "Hello, world!\n"
+    assert curl("--form", f"file=@{readme}", url(server, "/upload")) == (
+        f'{{"file": {readme.stat().st_size}}}'
+    )
+    assert curl("--no-buffer", url(server, "/stream")) == "0\n1\n2\n3\n4\n"

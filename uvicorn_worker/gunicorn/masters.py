@@ -1,0 +1,115 @@
+"""What the workers of one master share, and their first moment after the fork.
+
+Gunicorn makes a worker object in the master and forks at once afterwards. That is when the slot on
+the scoreboard is reserved.
+
+A master that is told to stop right after a fork sends SIGTERM once, maybe before the child has run
+at all; and Python forgets, in a child, what came in before its own first steps. So the signals are
+blocked from before the fork until the child has its handlers: the kernel keeps them that long.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from typing import Final, Protocol
+
+from uvicorn_worker.scoreboard import Scoreboard, Slot
+
+# What somebody may send to a worker that has just been forked.
+HELD_BACK: Final = (
+    signal.SIGTERM,
+    signal.SIGQUIT,
+    signal.SIGINT,
+    signal.SIGABRT,
+    signal.SIGUSR1,
+    signal.SIGUSR2,
+    signal.SIGHUP,
+)
+
+_boards: dict[int, Scoreboard] = {}
+_expected: Forked | None = None
+_registered = False
+_mask: set[int] | None = None  # of the forking thread, while signals are held back
+
+
+class Forked(Protocol):
+    """A worker object as the fork finds it."""
+
+    pid: int | str
+
+    def forked(self) -> None:
+        """Called in the child, before any other Python code."""
+
+
+def scoreboard() -> Scoreboard:
+    """Return the board of the workers that this process is the master of."""
+    pid = os.getpid()
+    if pid not in _boards:
+        _boards.clear()  # a former process's: we were forked, and its workers are not ours
+        _boards[pid] = Scoreboard()
+    return _boards[pid]
+
+
+def reserve(board: Scoreboard, generation: int) -> Slot:
+    """Return a slot for a worker; one that nobody else sees when all are taken."""
+    now = time.monotonic()
+    slot = board.reserve(generation, now) or Scoreboard(1).reserve(generation, now)
+    assert slot is not None
+    return slot
+
+
+def expect_fork(worker: Forked) -> None:
+    """Call `worker.forked()` in the child that is about to be forked for this worker."""
+    global _expected, _registered
+    _expected = worker
+    if not _registered:
+        _registered = True
+        os.register_at_fork(
+            before=_before_fork, after_in_parent=_let_through, after_in_child=_in_child
+        )
+
+
+def _is_expected() -> bool:
+    # The master gives a worker its number right after the fork: with one, this is another fork
+    # (of a second master, of a process of the application's).
+    return _expected is not None and not isinstance(_expected.pid, int)
+
+
+def _before_fork() -> None:
+    global _mask
+    if _is_expected():
+        _mask = signal.pthread_sigmask(signal.SIG_BLOCK, HELD_BACK)
+
+
+def _in_child() -> None:
+    try:
+        if _expected is not None and _is_expected():
+            _expected.forked()
+    finally:
+        _let_through()
+
+
+def _let_through() -> None:
+    global _mask
+    if _mask is not None:
+        mask, _mask = _mask, None
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+
+
+class Family:
+    """Who else there is, as the decisions of a worker that goes want to know it."""
+
+    def __init__(self, board: Scoreboard, slot: Slot) -> None:
+        self._board = board
+        self._slot = slot
+
+    def ready(self) -> int:
+        return self._board.ready_siblings(self._slot)
+
+    def coming(self) -> int:
+        return self._board.booting_successors(self._slot)
+
+    def failing(self) -> bool:
+        return self._board.boots_fail(time.monotonic())

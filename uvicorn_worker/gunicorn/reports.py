@@ -1,0 +1,130 @@
+"""What a worker says when it is stuck: where every thread is, and what was being answered.
+
+Gunicorn aborts a worker (SIGABRT) whose event loop has stopped to turn. `faulthandler` writes the
+stacks of all threads in the signal handler itself, so also when the loop is stuck in C code that
+never gives control back. The rest is Python, and comes where any thread can still run it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import faulthandler
+import os
+import signal
+import sys
+import threading
+import traceback
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from types import FrameType
+
+STDERR: Final = 2
+LOOP_RUNNER: Final = "_turn_loop"  # the worker's method that runs the event loop
+MOST_REQUESTS: Final = 50  # in a report: the oldest ones are what somebody looks for
+LONGEST_TARGET: Final = 200  # characters of a request's target
+
+
+class Reports:
+    """The reports of one worker process, written to the error log's own descriptor."""
+
+    def __init__(self, log: object) -> None:
+        self._log = log
+        self.descriptor = STDERR
+        # Whether the log is somewhere else than in a file: then `faulthandler`'s part is not there.
+        self.apart = False
+
+    def install(self, handler: Callable[[int, FrameType | None], None]) -> None:
+        """Take over SIGABRT: first the stacks, then `handler`, when Python runs again.
+
+        Crashes in C code (SIGSEGV and the like) write the stacks too.
+        """
+        # Enabled already (PYTHONFAULTHANDLER), it would not put its handler over ours.
+        faulthandler.disable()
+        signal.signal(signal.SIGABRT, handler)
+        self.follow_log()
+
+    def follow_log(self) -> None:
+        """Write to where the error log writes now; call it again when the log was reopened."""
+        found = _descriptor(self._log)
+        old, self.apart = self.descriptor, found is None
+        # A copy of our own: the log's may be closed by anybody who configures logging, and its
+        # number then belongs to a client's connection.
+        self.descriptor = os.dup(STDERR if found is None else found)
+        faulthandler.enable(self.descriptor, all_threads=True)
+        if old != STDERR:
+            os.close(old)
+
+    def stuck(
+        self,
+        frame: FrameType | None,
+        loop: asyncio.AbstractEventLoop | None,
+        exchanges: Iterable[Any],
+    ) -> str:
+        """Return what a worker is doing whose main thread is at `frame`.
+
+        `exchanges` are the calls of the application that have not returned (state.Exchange).
+        """
+        parts = ["It is here (most recent call last):\n", *_stack(frame)]
+        if loop is not None:
+            parts += _running_task(loop)
+            parts += _in_flight(exchanges, loop.time())
+        if self.apart:
+            parts += _other_threads(frame)
+        return "".join(parts).rstrip()
+
+
+def _descriptor(log: object) -> int | None:
+    """Return the descriptor of the file behind Gunicorn's error log, None where there is none."""
+    for handler in getattr(getattr(log, "error_log", None), "handlers", ()):
+        try:
+            number: int = handler.stream.fileno()
+        except (AttributeError, OSError, ValueError):
+            continue  # syslog, memory, a file that is not open
+        return number
+    return None
+
+
+def _stack(frame: FrameType | None) -> list[str]:
+    """Return the lines of a stack, without those that led to running the event loop."""
+    summary = traceback.extract_stack(frame)
+    inside = [number for number, entry in enumerate(summary) if entry.name == LOOP_RUNNER]
+    return traceback.format_list(summary[inside[-1] + 1 :] if inside else summary)
+
+
+def _running_task(loop: asyncio.AbstractEventLoop) -> list[str]:
+    task = asyncio.current_task(loop)
+    if task is None:
+        return ["Running task: none\n"]
+    coroutine = task.get_coro()
+    name = getattr(coroutine, "__qualname__", repr(coroutine))
+    return [f"Running task: {task.get_name()}, {name}\n"]
+
+
+def _in_flight(exchanges: Iterable[Any], now: float) -> list[str]:
+    ages = sorted(((now - one.started, one) for one in exchanges), key=lambda pair: -pair[0])
+    lines = [f"Requests in flight: {len(ages)}\n"]
+    lines += [f"  {age:.3f} s  {_line(one)}\n" for age, one in ages[:MOST_REQUESTS]]
+    if len(ages) > MOST_REQUESTS:
+        lines.append(f"  and {len(ages) - MOST_REQUESTS} younger ones\n")
+    return lines
+
+
+def _line(exchange: Any) -> str:
+    target = exchange.target.decode("latin-1")
+    if len(target) > LONGEST_TARGET:
+        target = target[:LONGEST_TARGET] + "..."
+    answer = f"answered {exchange.status} so far" if exchange.status else "not answered yet"
+    peer = exchange.peer[0] if exchange.peer else "a UNIX socket"
+    return f"{exchange.scope.get('method', 'WebSocket')} {target} from {peer}, {answer}"
+
+
+def _other_threads(but: FrameType | None) -> list[str]:
+    names = {thread.ident: thread.name for thread in threading.enumerate()}
+    lines = []
+    for ident, frame in sys._current_frames().items():
+        if ident != threading.get_ident() and frame is not but:
+            lines.append(f"Thread {names.get(ident, ident)} (most recent call last):\n")
+            lines += traceback.format_stack(frame)
+    return lines
