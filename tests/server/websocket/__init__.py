@@ -1,0 +1,1 @@
+"""WebSockets over real sockets, with both pairs that ship: what clients and applications see."""

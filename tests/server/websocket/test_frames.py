@@ -1,0 +1,157 @@
+"""The cases of tests/support/wscases.py over the wire: an echo, pongs, and the right close."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.apps.websocket import Echo, contents
+from tests.support.rawhttp import End
+from tests.support.rawws import (
+    BINARY,
+    CLOSE,
+    CONT,
+    PING,
+    PONG,
+    TAIL,
+    TEXT,
+    Deflate,
+    RawWebSocket,
+    close_frame,
+    frame,
+)
+from tests.support.serving import RunningServer, serve
+from tests.support.waiting import eventually
+from tests.support.wscases import LIMIT, Case, all_cases
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.server.websocket.conftest import Connect, Start
+
+CASES = list(all_cases())
+ECHO = Echo()
+
+
+@pytest.fixture(scope="module")
+def server(pair: dict[str, Any]) -> Iterator[RunningServer]:
+    with ExitStack() as stack:
+        yield stack.enter_context(serve(ECHO.app, ws_max_size=LIMIT, **pair))
+
+
+@pytest.mark.parametrize("case", CASES, ids=[case.name for case in CASES])
+def test_the_server_answers_as_the_rfcs_say(
+    case: Case, server: RunningServer, connect: Connect
+) -> None:
+    headers = [("Sec-WebSocket-Extensions", case.deflate)] if case.deflate else []
+    client = connect(server, headers=headers)
+    ended = len(ECHO.ended)
+    client.send(case.data)
+    expected = len(case.messages) + len(case.pongs) if case.close is None else None
+
+    messages, pongs, close = read_all(client, expected)
+
+    if case.close is None:
+        assert messages == case.messages
+        client.send(close_frame(4321, b"end"))
+        close = client.read_close()
+    assert pongs == case.pongs
+    assert close[0] == (case.close or 4321)
+    assert client.finish() is End.EOF
+    eventually(lambda: len(ECHO.ended) > ended)
+    *received, last = ECHO.ended[-1]
+    assert contents(received) == case.messages
+    code, reason = case.peer or ((4321, "end") if case.close is None else close)
+    assert last == {"type": "websocket.disconnect", "code": code, "reason": reason}
+
+
+def read_all(
+    client: RawWebSocket, expected: int | None
+) -> tuple[list[str | bytes], list[bytes], tuple[int, str]]:
+    """Return messages, pongs and the close of the server, in the order of each.
+
+    Up to the close frame, or until there are as many messages and pongs as `expected`.
+    """
+    messages: list[str | bytes] = []
+    pongs: list[bytes] = []
+    deflate = Deflate()
+    while expected is None or len(messages) + len(pongs) < expected:
+        received = client.read_frame()
+        payload = received.payload
+        if received.opcode == CLOSE:
+            return messages, pongs, received.close
+        if received.opcode == PONG:
+            pongs.append(payload)
+            continue
+        assert received.opcode in (TEXT, BINARY)
+        if received.rsv:
+            assert received.rsv == 4
+            payload = deflate.decompress(payload)
+        messages.append(payload.decode() if received.opcode == TEXT else payload)
+    return messages, pongs, (0, "")
+
+
+def test_a_message_may_come_byte_by_byte(server: RunningServer, connect: Connect) -> None:
+    client = connect(server)
+    client.send(frame(TEXT, b"slow") + frame(PING, b"x") + frame(BINARY, b"\0" * 130), step=1)
+
+    assert client.read_message() == "slow"
+    assert client.read_frame() == (PONG, b"x", True, 0)
+    assert client.read_message() == b"\0" * 130
+
+
+def test_text_that_is_wrong_is_told_before_its_message_ends(
+    server: RunningServer, connect: Connect
+) -> None:
+    client = connect(server)
+    client.send(frame(TEXT, b"abc\xff", fin=False))
+
+    assert client.read_close() == (1007, "text is not UTF-8")
+
+
+def test_long_messages_are_compressed_and_short_ones_are_not(
+    server: RunningServer, connect: Connect
+) -> None:
+    client = connect(server, headers=[("Sec-WebSocket-Extensions", "permessage-deflate")])
+    client.send(frame(TEXT, b"short") + frame(TEXT, b"long " * 100) + frame(TEXT, b"long " * 100))
+
+    assert client.read_frame() == (TEXT, b"short", True, 0)
+    first, second = client.read_frame(), client.read_frame()
+    assert first.rsv == second.rsv == 4
+    assert not first.payload.endswith(TAIL)
+    assert len(second.payload) < len(first.payload) < 100  # the window is shared
+    deflate = Deflate()
+    assert deflate.decompress(first.payload) == b"long " * 100
+    assert deflate.decompress(second.payload) == b"long " * 100
+
+
+def test_each_message_is_compressed_for_itself_where_that_was_agreed(
+    server: RunningServer, connect: Connect
+) -> None:
+    offer = "permessage-deflate; server_no_context_takeover"
+    client = connect(server, headers=[("Sec-WebSocket-Extensions", offer)])
+    assert client.handshake.all(b"sec-websocket-extensions") == [offer.encode()]
+    client.send(frame(TEXT, b"long " * 100) * 2)
+
+    first, second = client.read_frame(), client.read_frame()
+    assert first == second
+    assert Deflate().decompress(second.payload) == b"long " * 100
+
+
+def test_no_compression_where_it_is_switched_off(start: Start, connect: Connect) -> None:
+    server = start(Echo().app, ws_per_message_deflate=False)
+    client = connect(server, headers=[("Sec-WebSocket-Extensions", "permessage-deflate")])
+
+    assert client.handshake.all(b"sec-websocket-extensions") == []
+    client.send(frame(TEXT, b"long " * 100))
+    assert client.read_message() == "long " * 100
+
+
+def test_a_size_without_limit(start: Start, connect: Connect) -> None:
+    server = start(Echo().app, ws_max_size=0)
+    client = connect(server)
+    client.send(frame(BINARY, b"x" * 10_000_000, fin=False) + frame(CONT, b"x" * 10_000_000))
+
+    assert client.read_message() == b"x" * 20_000_000

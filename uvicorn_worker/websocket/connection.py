@@ -1,0 +1,618 @@
+"""One WebSocket connection: the transport, its frames, and its time limits.
+
+It takes the transport over from the HTTP connection on which the handshake came. As there, no
+connection has a timer: each has one `deadline`, and the server's sweep calls `expired`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import enum
+import random
+import socket
+from collections import deque
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+from uvicorn_worker.errors import (
+    ApplicationError,
+    BadRequest,
+    ClientDisconnected,
+    ProtocolViolation,
+)
+from uvicorn_worker.http1.cycle import COPY_LIMIT, RequestCycle
+from uvicorn_worker.http1.head import refusal
+from uvicorn_worker.http1.state import start_task
+from uvicorn_worker.websocket.cycle import WebSocketCycle
+from uvicorn_worker.websocket.deflate import COMPRESS_FROM, Deflater, Inflater
+from uvicorn_worker.websocket.frames import (
+    ABNORMAL,
+    COMPRESSED,
+    INTERNAL_ERROR,
+    PING,
+    PONG,
+    close_frame,
+    control_frame,
+    head,
+)
+from uvicorn_worker.websocket.handshake import (
+    REFUSAL_LINES,
+    make_scope,
+    read_handshake,
+    response_head,
+)
+from uvicorn_worker.websocket.reader import MessageReader
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from uvicorn_worker.asgi import Address, Message, ResponseHeaders
+    from uvicorn_worker.http1.request import Request
+    from uvicorn_worker.http1.state import HTTPState
+    from uvicorn_worker.websocket.engine import FrameEngine
+    from uvicorn_worker.websocket.handshake import Handshake
+
+NEVER: Final = float("inf")
+
+# Frames that came before the handshake was answered: above this the socket is not read.
+EARLY_LIMIT: Final = 64 * 1024
+
+# Time for the peer to answer a close frame, in seconds; it may have to read a lot before it.
+CLOSE_TIMEOUT: Final = 10.0
+
+# RFC 9112 section 9.6, and the same for a close frame that says what was wrong: time for the peer
+# to read what was sent last before the connection is cut, in seconds.
+LINGER_TIMEOUT: Final = 2.0
+
+# Closes of a server that goes: so many a second, that their clients do not all come back at once.
+CLOSES_PER_SECOND: Final = 500
+AT_ONCE: Final = 0.125  # seconds that are no delay: the server looks at deadlines as often
+
+
+class Phase(enum.IntEnum):
+    """HANDSHAKE: the application has not answered. DENIAL: an HTTP response is under way.
+    OPEN. CLOSING: our close frame is out, the peer's is awaited. LINGER: nothing more is to be
+    sent; input is dropped until the peer closes. CLOSED."""
+
+    HANDSHAKE, DENIAL, OPEN, CLOSING, LINGER, CLOSED = range(6)
+
+
+HANDSHAKE, DENIAL, OPEN, CLOSING, LINGER, CLOSED = Phase
+
+
+class HandshakeConnection(Protocol):
+    """What is needed of the connection on which a handshake has come."""
+
+    state: HTTPState
+    transport: asyncio.Transport
+    sock: socket.socket
+    peer: Address
+    local: Address
+    trusted: bool
+
+
+class Denial(RequestCycle):
+    """The HTTP response that refuses a handshake; its request is observed as a WebSocket."""
+
+    __slots__ = ()
+
+    def _observe_end(self) -> None:
+        pass
+
+
+class WebSocketConnection(asyncio.Protocol):
+    """Protocol of a connection from its handshake on, and the owner of its cycle."""
+
+    __slots__ = ("_close_at", "_cycle", "_deflater", "_denial", "_early", "_engine", "_gone",
+                 "_handshake", "_heard", "_phase", "_ping_at", "_pinged", "_pongs",
+                 "_read_paused", "_reader", "_request", "_senders", "_sock", "deadline",
+                 "half_closed", "input_held", "local", "peer", "state", "transport",
+                 "write_paused")  # fmt: skip
+
+    def __init__(
+        self, http: HandshakeConnection, engine: FrameEngine, request: Request, early: bytes
+    ) -> None:
+        self.state = state = http.state
+        self.transport = http.transport
+        self._sock = http.sock
+        self.peer = http.peer
+        self.local = http.local
+        self._engine = engine
+        self._request: Request | None = request
+        self._early = early
+        self._handshake: Handshake | None = None
+        self._cycle: WebSocketCycle | None = None
+        self._denial: Denial | None = None
+        self._reader: MessageReader | None = None
+        self._deflater: Deflater | None = None
+        self._phase: Phase = HANDSHAKE
+        self._read_paused = False
+        self._senders: deque[asyncio.Future[None]] | None = None
+        self._pongs: bytearray | None = None  # the answers that are due
+        self._heard = False  # bytes have come since the last ping
+        self._pinged = False  # a ping has not been answered
+        self._ping_at = NEVER
+        self._gone = 0  # bytes that had left when the last ping was sent
+        self._close_at = NEVER
+        self.input_held = False
+        self.write_paused = False
+        self.half_closed = False
+        self.deadline = NEVER
+        self.transport.set_protocol(self)
+        state.connections.discard(http)
+        state.connections.add(self)
+
+    # -- transport
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        state = self.state
+        state.connections.discard(self)
+        self._phase = CLOSED
+        self.deadline = NEVER
+        self._early = b""
+        self.write_paused = False
+        cycle = self._cycle
+        if cycle is not None:
+            cycle.ended(ABNORMAL)
+            if self._denial is not None:
+                self._denial.lose()
+            self._wake_senders()
+            self._cancel_later(cycle)
+            if state.observer is not None:
+                try:
+                    state.observer.after(cycle)
+                except Exception:  # as for HTTP: what comes behind has to be done
+                    state.log.exception("Exception in the observer of requests")
+            state.log.debug("WebSocket %s: connection closed", cycle.scope["path"])
+        if state.on_connection_lost is not None:
+            state.on_connection_lost()
+
+    def _cancel_later(self, cycle: WebSocketCycle) -> None:
+        """Cancel an application that does not end although its client has left."""
+        grace, task = self.state.config.disconnect_grace_period, cycle.task
+        if grace is not None and not cycle.closed and task is not None and not task.done():
+            timer = self.state.loop.call_later(grace, task.cancel)
+            task.add_done_callback(lambda _: timer.cancel())
+
+    def eof_received(self) -> bool:
+        """End with the peer: a WebSocket has no halves (RFC 6455 section 7.1.1)."""
+        self.half_closed = True
+        return False
+
+    def pause_writing(self) -> None:
+        self.write_paused = True
+        if self._cycle is not None:
+            self._cycle.blocked = True
+
+    def resume_writing(self) -> None:
+        self.write_paused = False
+        self._send_pongs()
+        self._wake_senders()
+
+    def _pause_reading(self) -> None:
+        if not self._read_paused:
+            self._read_paused = True
+            self.transport.pause_reading()
+
+    def _resume_reading(self) -> None:
+        if self._read_paused:
+            self._read_paused = False
+            self.transport.resume_reading()
+
+    # -- input
+
+    def data_received(self, data: bytes) -> None:
+        self._heard = True
+        if self._reader is not None:
+            try:
+                if not self._reader.feed(data):
+                    self._hold_input()
+                if self._pongs is not None:
+                    self._send_pongs()
+            except ProtocolViolation as exc:
+                self.fail(exc.code, exc.reason)
+        elif self._phase is HANDSHAKE:
+            self._early += data
+            if len(self._early) > EARLY_LIMIT:
+                self._pause_reading()
+
+    def _hold_input(self) -> None:
+        self.input_held = True
+        self._pause_reading()
+
+    def input_wanted(self) -> None:
+        self.input_held = False
+        if self._reader is None:
+            return
+        try:
+            if self._reader.resume():
+                self._resume_reading()
+            else:
+                self.input_held = True
+            self._send_pongs()
+        except ProtocolViolation as exc:
+            self.fail(exc.code, exc.reason)
+
+    def message_received(self, message: dict[str, Any], size: int) -> bool:
+        assert self._cycle is not None
+        return self._cycle.message_received(message, size)
+
+    def ping_received(self, payload: bytes) -> None:
+        pong = control_frame(PONG, payload)
+        if self._pongs is None or self.write_paused:
+            self._pongs = bytearray(pong)  # RFC 6455 section 5.5.3: the last one answers all
+        else:
+            self._pongs += pong
+
+    def _send_pongs(self) -> None:
+        """Answer all the pings of one read at once, as soon as the transport takes more."""
+        if self._pongs is not None and not self.write_paused:
+            pongs, self._pongs = self._pongs, None
+            if self._phase is OPEN:
+                self.transport.write(bytes(pongs))
+
+    def close_received(self, code: int, reason: str) -> None:
+        self._send_pongs()
+        if self._phase is OPEN:
+            self.transport.write(close_frame(code))
+            assert self._cycle is not None
+            self._cycle.ended(code, reason)
+        self._reader = None
+        self._phase = CLOSED
+        self.deadline = self.state.time() + CLOSE_TIMEOUT  # to flush what is written
+        self.transport.close()
+
+    # -- handshake
+
+    def start(self, handshake: Handshake, *, trusted: bool) -> None:
+        """Call the application, if the request may go on."""
+        state, request = self.state, self._request
+        assert request is not None
+        self._handshake = handshake
+        http_scope = state.scopes.http(request, self.peer, self.local)
+        scope = make_scope(http_scope, handshake.subprotocols)
+        self._cycle = cycle = WebSocketCycle(self, scope, request.target)
+        try:
+            if trusted:
+                state.forwarding.apply(scope, request.headers)
+            if state.forwarding.script_name:
+                state.forwarding.check_mount(scope)
+        except BadRequest as exc:
+            self.refuse(exc)
+            return
+        except ApplicationError as exc:
+            state.log.error("%s", exc)
+            self.answer(500, b"Internal Server Error")
+            return
+        if len(state.cycles) >= state.limit_concurrency:
+            self.refuse(BadRequest("too many requests at once", 503))
+            return
+        state.cycles.add(cycle)
+        cycle.task = start_task(state, cycle.run(state.app))
+
+    def refuse(self, exc: BadRequest) -> None:
+        """Answer a handshake that cannot go on, without the application."""
+        state, request, cycle = self.state, self._request, self._cycle
+        if exc.status != 503:
+            state.log_refusal(self.peer, exc.reason)
+        assert request is not None
+        if cycle is None:
+            scope = make_scope(state.scopes.http(request, self.peer, self.local), [])
+            self._cycle = cycle = WebSocketCycle(self, scope, request.target)
+        lines = REFUSAL_LINES[exc.status] + state.common_lines
+        response = refusal(exc.status, lines, head_only=request.method == "HEAD")
+        self.transport.write(response)
+        cycle.status = exc.status
+        cycle.response_head = response[: response.index(b"\r\n\r\n") + 4]
+        cycle.ended(ABNORMAL)
+        self._answered()
+        self._linger()
+
+    def accept(self, subprotocol: str | None, headers: ResponseHeaders) -> bytes:
+        state, config = self.state, self.state.config
+        assert self._handshake is not None
+        assert self._cycle is not None
+        compression = self._handshake.compression
+        response = response_head(self._handshake, subprotocol, headers, state)
+        self.transport.write(response)
+        self._phase = OPEN
+        self._handshake = self._request = None
+        self._reader = MessageReader(
+            self._engine,
+            self,
+            message=self._cycle.message_received,
+            limit=config.ws_max_size,
+            inflater=Inflater(compression) if compression is not None else None,
+        )
+        if compression is not None:
+            self._deflater = Deflater(compression)
+        self._answered()
+        if config.ws_ping_interval:
+            self._ping_at = self.deadline = state.time() + config.ws_ping_interval
+        state.log.debug("WebSocket %s: connection open", self._cycle.scope["path"])
+        early, self._early = self._early, b""
+        self._resume_reading()
+        if early:
+            self.data_received(early)
+        if state.shed_window is not None:
+            self.shed(state.shed_window)
+        return response
+
+    def _answered(self) -> None:
+        state = self.state
+        state.requests_total += 1
+        if state.on_request_ended is not None:
+            state.on_request_ended()
+
+    # -- an HTTP response instead (CycleOwner of the denial)
+
+    def _begin_denial(self) -> Denial:
+        request = self._request
+        assert request is not None
+        request.keep_alive = False
+        assert self._cycle is not None
+        self._denial = denial = Denial(self, request, self._cycle.scope)
+        self._phase = DENIAL
+        self._early = b""
+        return denial
+
+    def answer(self, status: int, text: bytes) -> None:
+        if self._phase is HANDSHAKE:
+            self._begin_denial().answer(status, text)
+
+    async def deny(self, message: Message) -> None:
+        denial = self._denial or self._begin_denial()
+        kind = message["type"].removeprefix("websocket.")
+        await denial.send({**message, "type": kind})
+
+    def abandon_denial(self) -> None:
+        if self._denial is not None:
+            if self._denial.responding:
+                self._denial.flush()
+                self.give_up()
+            elif not self._denial.ended:
+                self._denial.answer(500, b"Internal Server Error")
+
+    def response_ended(self, *, keep_alive: bool) -> None:
+        assert self._denial is not None
+        assert self._cycle is not None
+        denial, cycle = self._denial, self._cycle
+        cycle.status, cycle.sent = denial.status, denial.sent
+        cycle.response_head = denial.response_head
+        cycle.ended(ABNORMAL)
+        self._answered()
+        self._linger()
+
+    def give_up(self) -> None:
+        """The denial cannot be completed: its chunks or its length show the client that."""
+        if self._denial is not None and self._cycle is not None:
+            self._cycle.status, self._cycle.sent = self._denial.status, self._denial.sent
+            self._denial.lose()
+            self._cycle.ended(ABNORMAL)
+        self._linger()
+
+    def leave(self) -> None:
+        """Never called: a denial's application does not receive through it."""
+
+    def body_consumed(self) -> None:
+        """A handshake has no body."""
+
+    def send_continue(self) -> None:
+        """A handshake has no body."""
+
+    def body_unread(self, *, response_complete: bool) -> bool:
+        return False
+
+    async def send_file(self, path: str, count: int) -> None:
+        raise ApplicationError("a denial cannot send files")
+
+    def write_parts(self, parts: Sequence[bytes]) -> None:
+        if self.state.gathers:
+            self.transport.writelines(parts)
+        else:
+            self.transport.write(b"".join(parts))
+
+    async def drained(self) -> None:
+        if self.write_paused:
+            await self.ready_to_send()
+        if self._phase is CLOSED:
+            raise ClientDisconnected("the client has left")
+
+    # -- output
+
+    def send_message(self, first: int, payload: bytes) -> None:
+        if self._deflater is not None and len(payload) >= COMPRESS_FROM:
+            payload = self._deflater.deflate(payload)
+            first |= COMPRESSED
+        length = len(payload)
+        if length <= COPY_LIMIT:
+            self.transport.write(head(first, length) + payload)
+        else:
+            self.write_parts((head(first, length), payload))
+
+    async def ready_to_send(self) -> None:
+        """Wait for the transport, and for those that wait longer."""
+        waiter = self.state.loop.create_future()
+        if self._senders is None:
+            self._senders = deque()
+        self._senders.append(waiter)
+        try:
+            await waiter
+        finally:
+            self._senders.remove(waiter)
+            # The next one runs after this one has written.
+            self._wake_senders()
+
+    def _wake_senders(self) -> None:
+        """Let the first sender go on, if the transport takes more."""
+        if self.write_paused:
+            return
+        if self._senders:
+            if not self._senders[0].done():
+                self._senders[0].set_result(None)
+        elif self._cycle is not None:
+            self._cycle.blocked = False
+
+    def close(self, frame: bytes) -> None:
+        self.transport.write(frame)
+        self._phase = CLOSING
+        self._set_deadline(CLOSE_TIMEOUT)
+        self._go_on_reading()
+
+    def fail(self, code: int, reason: str) -> None:
+        """Close because the peer cannot be understood, or does not answer."""
+        self._reader = None
+        self._send_pongs()
+        if self._phase is OPEN:
+            assert self._cycle is not None
+            path = self._cycle.scope["path"]
+            self.state.log.debug("WebSocket %s: failed: %d %s", path, code, reason)
+            self.transport.write(close_frame(code, reason))
+            self._cycle.ended(code, reason)
+        self._linger()
+
+    def _go_on_reading(self) -> None:
+        """Read on for the peer's close frame; messages are dropped from now on."""
+        if self.input_held:
+            self.input_wanted()
+        self._resume_reading()
+
+    def _linger(self) -> None:
+        """Close so that the peer can read what was sent (see http1.connection)."""
+        self._reader = None
+        self._early = b""
+        if self._phase is CLOSED or self.half_closed:
+            self.transport.close()
+            return
+        self._phase = LINGER
+        self._set_deadline(LINGER_TIMEOUT)
+        self._resume_reading()
+        if self.transport.can_write_eof():
+            self.transport.write_eof()
+
+    # -- ends
+
+    def start_draining(self, idle_timeout: float) -> None:
+        """Nothing: WebSockets go on until somebody else accepts their clients; see `shed`."""
+
+    def shed(self, window: float) -> bool:
+        """Close within `window` seconds, not at the same instant as all others.
+
+        Returns whether a close frame is out that the client has not answered yet.
+        """
+        if self._phase is OPEN and (self._close_at == NEVER or not window):
+            spread = min(window, len(self.state.connections) / CLOSES_PER_SECOND)
+            delay = random.random() * spread
+            if delay < AT_ONCE:
+                self._close_for_restart()
+            else:
+                self._close_at = self.state.time() + delay
+                self.deadline = min(self.deadline, self._close_at)
+        return self._phase is CLOSING
+
+    def _close_for_restart(self) -> None:
+        assert self._cycle is not None
+        self._cycle.close(self.state.close_code)
+
+    def abort(self) -> None:
+        """Cut the connection now; what is written still goes out if the kernel has room for it."""
+        if self._phase is OPEN:
+            self._close_for_restart()
+        self._phase = CLOSED
+        self._reader = None
+        if self.write_paused:
+            self.transport.abort()
+            return
+        if not self.state.tls:
+            self._drop_input()
+        self.transport.close()
+
+    def _drop_input(self) -> None:
+        """Take what the kernel holds: closing with input unread would send a reset."""
+        try:
+            while self._sock.recv(65536, socket.MSG_DONTWAIT):
+                pass
+        except OSError:  # nothing there, or nobody
+            pass
+
+    # -- time
+
+    def _set_deadline(self, timeout: float) -> None:
+        self._close_at = self._ping_at = NEVER
+        self._gone = self._bytes_gone()
+        self.deadline = self.state.time() + timeout
+
+    def expired(self, now: float) -> None:
+        """The deadline has passed."""
+        phase = self._phase
+        self.deadline = NEVER
+        if phase is OPEN:
+            if now >= self._close_at:
+                self._close_for_restart()
+                return
+            if now >= self._ping_at:
+                self._look_after_peer(now)
+            if self._phase is OPEN:
+                self.deadline = min(self._ping_at, self._close_at)
+        elif phase is CLOSING and self._moved():
+            self.deadline = now + CLOSE_TIMEOUT  # it is reading what was before the close frame
+        elif phase is CLOSING:
+            self._linger()
+        elif phase is LINGER or phase is CLOSED:
+            self._phase = CLOSED
+            self.transport.abort()
+
+    def _look_after_peer(self, now: float) -> None:
+        """Send a ping, or see whether anything has come since the last one."""
+        config = self.state.config
+        interval, timeout = config.ws_ping_interval, config.ws_ping_timeout
+        assert interval is not None
+        if self._pinged:
+            self._pinged = False
+            if not (self._heard or self._moved() or self._input_waits()):
+                self.fail(INTERNAL_ERROR, "keepalive ping timeout")
+                return
+            assert timeout is not None
+            if interval > timeout:
+                self._ping_at += interval - timeout
+                return
+        self._heard = False
+        self._gone = self._bytes_gone()
+        self.transport.write(control_frame(PING))
+        self._pinged = timeout is not None
+        self._ping_at = now + (interval if timeout is None else timeout)
+
+    def _bytes_gone(self) -> int:
+        """Return a measure of what the peer has taken."""
+        sent = self._cycle.sent if self._cycle is not None else 0
+        return sent - self.transport.get_write_buffer_size()
+
+    def _moved(self) -> bool:
+        """Return whether the peer has taken something since the deadline was set."""
+        return self._bytes_gone() > self._gone
+
+    def _input_waits(self) -> bool:
+        """Return whether the kernel holds input: reading is paused, or the loop was busy."""
+        try:
+            return bool(self._sock.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT))
+        except OSError:  # nothing there, or nobody
+            return False
+
+
+class Upgrader:
+    """Takes handshakes over from HTTP connections (`HTTPState.websocket`)."""
+
+    __slots__ = ("_compress", "_engine")
+
+    def __init__(self, engine: FrameEngine, *, compress: bool) -> None:
+        self._engine = engine
+        self._compress = compress
+
+    def __call__(self, http: HandshakeConnection, request: Request, rest: bytes) -> None:
+        """Go on with `http`'s transport; `rest` is what came behind the request's head."""
+        connection = WebSocketConnection(http, self._engine, request, rest)
+        try:
+            handshake = read_handshake(request, compress=self._compress)
+        except BadRequest as exc:
+            connection.refuse(exc)
+        else:
+            connection.start(handshake, trusted=http.trusted)
