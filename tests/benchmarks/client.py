@@ -1,0 +1,224 @@
+"""The clients: wrk for load, plain sockets to check an answer and to hold idle connections.
+
+wrk runs a generated Lua script that only sets the request and prints the exact totals at the end;
+it has no function that runs per request, so wrk sends prepared bytes at full speed.
+"""
+
+from __future__ import annotations
+
+import json
+import select
+import shutil
+import socket
+import subprocess
+import time
+from dataclasses import dataclass
+from http.client import HTTPException, HTTPResponse
+from typing import TYPE_CHECKING
+
+from tests.benchmarks.running import pinned
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+    from tests.benchmarks.workloads import Workload
+
+TIMEOUT = 10.0  # seconds for one answer
+MARK = "benchmark-totals "
+MISSING = "wrk is not installed: apt-get install wrk, or build it from github.com/wg/wrk"
+
+DONE = """
+done = function(summary, latency, requests)
+  local e = summary.errors
+  io.write(string.format(
+    'benchmark-totals {"requests": %d, "bytes": %d, "microseconds": %d, "connect": %d, ' ..
+    '"read": %d, "write": %d, "timeout": %d, "status": %d, "p50": %d, "p99": %d}\\n',
+    summary.requests, summary.bytes, summary.duration, e.connect, e.read, e.write, e.timeout,
+    e.status, latency:percentile(50), latency:percentile(99)))
+end
+"""
+
+
+class ClientProblem(Exception):
+    """The client could not do its work, or the server answered wrongly."""
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """What wrk counted in one run."""
+
+    requests: int
+    bytes: int
+    microseconds: int
+    connect: int
+    read: int
+    write: int
+    timeout: int
+    status: int  # answers above 399
+    p50: int  # latency in microseconds
+    p99: int
+
+    @property
+    def rate(self) -> float:
+        """Requests per second."""
+        return self.requests / (self.microseconds / 1e6)
+
+    def problem(self, least: int) -> str:
+        """Return why these figures cannot be used, "" when they can.
+
+        `least`: bytes that each answer has at the least.
+        """
+        wrong = [
+            f"{value} {what}"
+            for value, what in (
+                (self.status, "answers above 399"),
+                (self.connect, "connect errors"),
+                (self.read, "read errors"),
+                (self.write, "write errors"),
+                (self.timeout, "timeouts"),
+            )
+            if value
+        ]
+        if not self.requests:
+            wrong.append("no request was answered")
+        elif self.bytes < self.requests * least:
+            wrong.append(f"{self.bytes} bytes read, too few for {self.requests} answers")
+        return ", ".join(wrong)
+
+
+def parse_totals(output: str) -> Totals:
+    """Return the totals that our script printed.
+
+    Raises:
+        ClientProblem: there are none; the message shows what wrk said instead.
+    """
+    for line in output.splitlines():
+        if line.startswith(MARK):
+            return Totals(**json.loads(line[len(MARK) :]))
+    raise ClientProblem(f"wrk printed no totals: {output.strip()[-200:]!r}")
+
+
+def lua_string(value: str) -> str:
+    """Return `value` as a Lua literal."""
+    escaped = value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+    return f'"{escaped}"'
+
+
+def script(workload: Workload) -> str:
+    """Return the Lua script of a workload."""
+    lines = [f"wrk.method = {lua_string(workload.method)}"]
+    for name, value in workload.headers.items():
+        lines.append(f"wrk.headers[{lua_string(name)}] = {lua_string(value)}")
+    if workload.body:
+        text = workload.body.decode("ascii")
+        if text != text[0] * len(text):
+            raise ValueError("bodies are one letter, repeated")
+        lines.append(f"wrk.body = string.rep({lua_string(text[0])}, {len(text)})")
+    return "\n".join(lines) + DONE
+
+
+def run_wrk(
+    port: int, workload: Workload, *, seconds: int, cpu: int | None, folder: Path
+) -> Totals:
+    """Return the totals of a run of wrk with one thread on `cpu`; its script goes to `folder`.
+
+    Raises:
+        ClientProblem: wrk is missing, failed or did not end.
+    """
+    if shutil.which("wrk") is None:
+        raise ClientProblem(MISSING)
+    path = folder / "wrk.lua"
+    path.write_text(script(workload))
+    command = ["wrk", "-t1", f"-c{workload.connections}", f"-d{seconds}s", "--timeout", "5s"]
+    command += ["-s", str(path), f"http://127.0.0.1:{port}/"]
+    try:
+        with pinned(cpu):
+            done = subprocess.run(
+                command, capture_output=True, text=True, timeout=seconds + 20, check=False
+            )
+    except subprocess.TimeoutExpired as exc:
+        raise ClientProblem(f"wrk did not end {exc.timeout:g} s after its start") from exc
+    if done.returncode:
+        raise ClientProblem(f"wrk failed: {(done.stderr or done.stdout).strip()[-200:]}")
+    return parse_totals(done.stdout)
+
+
+def request_bytes(workload: Workload, port: int) -> bytes:
+    """Return one request as wrk sends it."""
+    lines = [f"{workload.method} / HTTP/1.1", f"Host: 127.0.0.1:{port}"]
+    lines += [f"{name}: {value}" for name, value in workload.headers.items()]
+    if workload.body:
+        lines.append(f"Content-Length: {len(workload.body)}")
+    return "\r\n".join([*lines, "", ""]).encode("ascii") + workload.body
+
+
+def exchange(sock: socket.socket, workload: Workload, request: bytes) -> None:
+    """Send a request and read its answer.
+
+    Raises:
+        ClientProblem: it is not the right answer, or none came.
+    """
+    try:
+        sock.sendall(request)
+        response = HTTPResponse(sock, method=workload.method)
+        try:
+            response.begin()
+            body = response.read()
+        finally:
+            response.close()  # of its buffer; the socket stays open
+    except (OSError, HTTPException) as exc:
+        raise ClientProblem(f"no answer: {exc!r}") from exc
+    if response.status != 200:
+        raise ClientProblem(f"answer {response.status} instead of 200: {body[:100]!r}")
+    if body != workload.expected:
+        raise ClientProblem(f"wrong answer: {len(body)} bytes, {body[:60]!r}...")
+
+
+def check(port: int, workload: Workload) -> None:
+    """Ask once, and twice on the same connection unless the request closes it.
+
+    Raises:
+        ClientProblem: the server cannot do this workload.
+    """
+    request = request_bytes(workload, port)
+    with socket.create_connection(("127.0.0.1", port), TIMEOUT) as sock:
+        exchange(sock, workload, request)
+        if "Connection" not in workload.headers:
+            exchange(sock, workload, request)
+
+
+def open_idle(port: int, workload: Workload, count: int) -> list[socket.socket]:
+    """Return `count` open connections that have had one answer each; the caller closes them.
+
+    Raises:
+        ClientProblem: the server refused one or answered wrongly; none is left open.
+    """
+    request = request_bytes(workload, port)
+    connections: list[socket.socket] = []
+    try:
+        for _ in range(count):
+            connections.append(socket.create_connection(("127.0.0.1", port), TIMEOUT))
+            exchange(connections[-1], workload, request)
+    except (OSError, ClientProblem) as exc:
+        close_all(connections)
+        raise ClientProblem(f"connection {len(connections)} of {count}: {exc}") from exc
+    return connections
+
+
+def closed_by_server(connections: Iterable[socket.socket], settle: float) -> int:
+    """Return how many idle connections are readable, that is closed, `settle` seconds later."""
+    poll = select.poll()
+    for connection in connections:
+        poll.register(connection, select.POLLIN)
+    deadline = time.monotonic() + settle
+    while not (ready := poll.poll(max(0.0, deadline - time.monotonic()) * 1000)):
+        if time.monotonic() >= deadline:
+            break
+    return len(ready)
+
+
+def close_all(connections: Iterable[socket.socket]) -> None:
+    """Close them all."""
+    for connection in connections:
+        connection.close()

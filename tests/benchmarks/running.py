@@ -1,0 +1,177 @@
+"""Starting a server for one measurement and ending it, whatever happens in between.
+
+A server runs in a fresh folder with copies of the applications: neither the checkout nor this
+package is on its import path unless its launch says so, and its logs vanish with the folder.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tests.benchmarks.environments import CHECKOUT, EnvironmentProblem
+from tests.benchmarks.servers import Target
+from tests.support.waiting import eventually
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.benchmarks.environments import Environment
+    from tests.benchmarks.servers import Launch
+    from tests.benchmarks.workloads import Workload
+
+SERVED = ("apps.py", "fastapi_app.py", "floor.py")
+START_TIMEOUT = 20.0  # seconds; FastAPI's import is the slowest part
+STOP_TIMEOUT = 8.0
+
+
+class ServerProblem(Exception):
+    """The server does not serve; the message shows the end of its log."""
+
+
+@dataclass(slots=True)
+class RunningServer:
+    """A server that listens. Its session number is the process id of its first process."""
+
+    process: subprocess.Popen[bytes]
+    port: int
+    folder: Path
+    log: Path
+    session: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.session = self.process.pid
+
+    @property
+    def access_log(self) -> Path:
+        """The file that access lines go to."""
+        return self.folder / "access.log"
+
+    def access_lines(self) -> int:
+        """Return the lines logged so far, in the access log or, where there is none, the log."""
+        path = self.access_log if self.access_log.exists() else self.log
+        with path.open("rb") as lines:
+            return sum(chunk.count(b"\n") for chunk in iter(lambda: lines.read(1 << 20), b""))
+
+    def last_words(self) -> str:
+        """Return the end of the log on one line."""
+        lines = [line.strip() for line in self.log.read_text(errors="replace").splitlines()]
+        return " | ".join([line for line in lines if line][-4:])[-400:] or "nothing in its log"
+
+
+@contextlib.contextmanager
+def pinned(cpu: int | None) -> Iterator[None]:
+    """Let processes started inside run on this CPU only; `None`: anywhere.
+
+    A child inherits the affinity, so there is no moment at which it, or a thread of it, is free.
+    """
+    if cpu is None:
+        yield
+        return
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {cpu})
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
+
+
+@contextlib.contextmanager
+def running(
+    launch: Launch,
+    workload: Workload,
+    environment: Environment,
+    *,
+    cpu: int | None = None,
+    variables: dict[str, str] | None = None,
+) -> Iterator[RunningServer]:
+    """Serve the workload's application until the block ends.
+
+    Raises:
+        ServerProblem: it did not start, or it is not the one that the launch means.
+    """
+    with tempfile.TemporaryDirectory(prefix="benchmark-") as name:
+        folder = Path(name)
+        for served in SERVED:
+            shutil.copy(Path(__file__).with_name(served), folder)
+        if launch.worker_package:
+            _demand_right_package(launch, environment, name)
+        server = _start(launch, workload, environment, folder, cpu, variables or {})
+        try:
+            _await_listening(server)
+            yield server
+        finally:
+            _stop(server.process)
+
+
+def _start(
+    launch: Launch,
+    workload: Workload,
+    environment: Environment,
+    folder: Path,
+    cpu: int | None,
+    variables: dict[str, str],
+) -> RunningServer:
+    with socket.create_server(("127.0.0.1", 0)) as sock:
+        port = sock.getsockname()[1]
+    access_log = str(folder / "access.log") if workload.access_log else None
+    command = launch.command(Target(port, workload.app, access_log, workload.websocket))
+    log = folder / "server.log"
+    with log.open("wb") as output, pinned(cpu):
+        process = subprocess.Popen(
+            [environment.python, *command],
+            cwd=folder,
+            env=environment.variables() | {"HOME": str(folder)} | variables,  # control socket
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
+        )
+    return RunningServer(process, port, folder, log)
+
+
+def _demand_right_package(launch: Launch, environment: Environment, folder: str) -> None:
+    """Two of the servers import `uvicorn_worker`: never measure one in the other's name."""
+    try:
+        found = environment.run("import uvicorn_worker as u; print(u.__file__)", cwd=folder)
+    except EnvironmentProblem as exc:
+        raise ServerProblem(f"cannot import its worker class: {exc}") from exc
+    if Path(found).is_relative_to(CHECKOUT / "uvicorn_worker") is not launch.ours:
+        raise ServerProblem(f"uvicorn_worker is the wrong package: {found}")
+
+
+def _await_listening(server: RunningServer) -> None:
+    def listening() -> bool:
+        if server.process.poll() is not None:
+            raise ServerProblem(f"ended ({server.process.returncode}): {server.last_words()}")
+        try:
+            socket.create_connection(("127.0.0.1", server.port), 1).close()
+        except OSError:
+            return False
+        return True
+
+    try:
+        eventually(listening, timeout=START_TIMEOUT)
+    except AssertionError as exc:
+        raise ServerProblem(
+            f"does not listen after {START_TIMEOUT:g} s: {server.last_words()}"
+        ) from exc
+
+
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    """End the process and its session; nothing is left behind."""
+    if process.poll() is None:
+        process.terminate()
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(STOP_TIMEOUT)
+    with contextlib.suppress(ProcessLookupError):  # none left: the usual case
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait(STOP_TIMEOUT)

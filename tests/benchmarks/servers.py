@@ -1,0 +1,165 @@
+"""How each server is launched: one process that serves, uvloop and its fastest parser.
+
+Options away from a server's defaults are only those that make the comparison fair: the same
+event loop, the same keep-alive time, room for the idle connections, no access log unless the
+workload is about it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+KEEP_ALIVE = "75"  # seconds; no idle connection may be closed while memory is measured
+CONNECTIONS = "20000"
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What a command line has to say: where to listen, what to serve, where to log."""
+
+    port: int
+    app: str
+    access_log: str | None  # path; None: off
+    websocket: bool = False
+
+    @property
+    def address(self) -> str:
+        """`host:port`."""
+        return f"127.0.0.1:{self.port}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Launch:
+    """A server and how to start it."""
+
+    name: str
+    summary: str
+    command: Callable[[Target], list[str]]  # arguments of the Python interpreter
+    distributions: tuple[str, ...]  # whose versions belong into the report
+    ours: bool = False  # served from the checkout, in the environment the benchmark runs in
+    default: bool = True
+    access_log: bool = True
+    worker_package: bool = False  # imports `uvicorn_worker`: make sure that it is the right one
+
+
+def _gunicorn(worker_class: str, *options: str) -> Callable[[Target], list[str]]:
+    def command(target: Target) -> list[str]:
+        arguments = ["-m", "gunicorn", "-k", worker_class, "-w", "1", "-b", target.address]
+        arguments += ["--keep-alive", KEEP_ALIVE, "--worker-connections", CONNECTIONS]
+        arguments += ["--graceful-timeout", "2", "--log-level", "warning", *options]
+        if target.access_log:
+            arguments += ["--access-logfile", target.access_log]
+        return [*arguments, target.app]
+
+    return command
+
+
+def _uvicorn(parser: str, loop: str) -> Callable[[Target], list[str]]:
+    def command(target: Target) -> list[str]:
+        arguments = ["-m", "uvicorn", "--port", str(target.port), "--http", parser]
+        arguments += ["--loop", loop, "--timeout-keep-alive", KEEP_ALIVE]
+        if not target.access_log:  # on, it writes to the standard output: a file here
+            arguments += ["--log-level", "warning", "--no-access-log"]
+        return [*arguments, target.app]
+
+    return command
+
+
+def _granian(target: Target) -> list[str]:
+    arguments = ["-m", "granian", "--interface", "asgi", "--port", str(target.port)]
+    arguments += ["--workers", "1", "--runtime-threads", "1", "--loop", "uvloop", "--http", "1"]
+    arguments += ["--backlog", CONNECTIONS, "--backpressure", CONNECTIONS]
+    arguments += ["--ws" if target.websocket else "--no-ws"]
+    arguments += ["--log-level", "warning"] if not target.access_log else ["--access-log"]
+    return [*arguments, target.app]
+
+
+def _hypercorn(target: Target) -> list[str]:
+    arguments = ["-m", "hypercorn", "-k", "uvloop", "-w", "1", "-b", target.address]
+    arguments += ["--keep-alive", KEEP_ALIVE, "--graceful-timeout", "2"]
+    arguments += ["--log-level", "warning" if not target.access_log else "info"]
+    if target.access_log:
+        arguments += ["--access-logfile", target.access_log]
+    return [*arguments, target.app]
+
+
+def _floor(target: Target) -> list[str]:
+    return ["floor.py", str(target.port), target.app]
+
+
+OURS = "ours"
+FLOOR = "floor"
+_STACK = ("uvloop", "httptools")
+SERVERS = {
+    launch.name: launch
+    for launch in (
+        Launch(
+            name=OURS,
+            summary="this checkout under Gunicorn",
+            command=_gunicorn("uvicorn_worker.UvicornWorker"),
+            distributions=("gunicorn", *_STACK),
+            ours=True,
+            worker_package=True,
+        ),
+        Launch(
+            name="uvicorn",
+            summary="Uvicorn, one process, httptools and uvloop",
+            command=_uvicorn("httptools", "uvloop"),
+            distributions=("uvicorn", *_STACK),
+        ),
+        Launch(
+            name="uvicorn-worker",
+            summary="Uvicorn under Gunicorn: uvicorn-worker 0.4.0",
+            command=_gunicorn("uvicorn_worker.UvicornWorker"),
+            distributions=("uvicorn-worker", "gunicorn", "uvicorn", *_STACK),
+            worker_package=True,
+        ),
+        Launch(
+            name="gunicorn-asgi",
+            summary="Gunicorn's own asgi worker, uvloop, its C parser if installed",
+            command=_gunicorn("asgi", "--asgi-loop", "uvloop"),
+            distributions=("gunicorn", "gunicorn_h1c", "uvloop"),
+        ),
+        Launch(
+            name="granian",
+            summary="Granian, one worker, one runtime thread, uvloop",
+            command=_granian,
+            distributions=("granian", "uvloop"),
+        ),
+        Launch(
+            name="hypercorn",
+            summary="Hypercorn, one worker, uvloop",
+            command=_hypercorn,
+            distributions=("hypercorn", "h11", "uvloop"),
+        ),
+        Launch(
+            name="ours-h11",
+            summary="this checkout under Gunicorn, h11 on asyncio",
+            command=_gunicorn("uvicorn_worker.UvicornH11Worker"),
+            distributions=("gunicorn", "h11"),
+            ours=True,
+            worker_package=True,
+            default=False,
+        ),
+        Launch(
+            name="uvicorn-h11",
+            summary="Uvicorn, one process, h11 on asyncio",
+            command=_uvicorn("h11", "asyncio"),
+            distributions=("uvicorn", "h11"),
+            default=False,
+        ),
+        Launch(
+            name=FLOOR,
+            summary="uvloop and httptools with a canned answer: what is possible at all",
+            command=_floor,
+            distributions=_STACK,
+            ours=True,
+            default=False,
+            access_log=False,
+        ),
+    )
+}
