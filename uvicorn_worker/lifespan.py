@@ -11,7 +11,7 @@ from uvicorn_worker.errors import LifespanError
 
 if TYPE_CHECKING:
     from uvicorn_worker.asgi import Application, Message
-    from uvicorn_worker.config import LifespanMode
+    from uvicorn_worker.serverconfig import LifespanMode
     from uvicorn_worker.state import Log
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from uvicorn_worker.errors import ConfigError
 
 if TYPE_CHECKING:
-    from uvicorn_worker.config import LoopName
+    from uvicorn_worker.serverconfig import LoopName
 
 
 def check_loop(name: LoopName) -> None:

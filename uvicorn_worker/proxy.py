@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from uvicorn_worker.asgi import Headers, Scope
-    from uvicorn_worker.config import Config
+    from uvicorn_worker.serverconfig import ServerConfig
 
 Ip: TypeAlias = "ipaddress.IPv4Address | ipaddress.IPv6Address"
 Network: TypeAlias = "ipaddress.IPv4Network | ipaddress.IPv6Network"
@@ -130,7 +130,7 @@ class ForwardingPolicy:
     script_name: str
     """SCRIPT_NAME of the environment where it is the mount point, else empty: see `check_mount`."""
 
-    def __init__(self, config: Config, environ: Mapping[str, str]) -> None:
+    def __init__(self, config: ServerConfig, environ: Mapping[str, str]) -> None:
         self.peers = PeerList(config.forwarded_allow_ips)
         self.filters = config.header_map != "dangerous"
         self._drops = config.header_map == "drop"

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from uvicorn_worker.asgi import Address, Application, Headers, Scope
-    from uvicorn_worker.config import Config
+    from uvicorn_worker.serverconfig import ServerConfig
 
 # Warnings about malformed requests per second; the rest is counted and summed up in one line.
 REFUSALS_LOGGED_PER_SECOND = 5
@@ -116,7 +116,7 @@ class ServerState:
 
     def __init__(
         self,
-        config: Config,
+        config: ServerConfig,
         app: Application,
         loop: asyncio.AbstractEventLoop,
         log: Log,

@@ -29,7 +29,7 @@ from uvicorn_worker.gunicorn.signalled import SignalledWorker
 from uvicorn_worker.gunicorn.tls import server_context
 from uvicorn_worker.loading import resolve_application
 from uvicorn_worker.loops import new_event_loop
-from uvicorn_worker.server import Server
+from uvicorn_worker.service import Service
 
 if TYPE_CHECKING:
     import ssl
@@ -174,7 +174,7 @@ class UvicornWorker(SignalledWorker):
         loop = new_event_loop(settings.config.loop)
         asyncio.set_event_loop(loop)
         loop.set_exception_handler(self._loop_complains)
-        server = Server(
+        server = Service(
             settings.config,
             application,
             sockets=[getattr(listener, "sock", listener) for listener in self.sockets],
@@ -198,7 +198,7 @@ class UvicornWorker(SignalledWorker):
                 asyncio.set_event_loop(None)
                 loop.close()
 
-    def _run_loop(self, loop: asyncio.AbstractEventLoop, life: Life, server: Server) -> None:
+    def _run_loop(self, loop: asyncio.AbstractEventLoop, life: Life, server: Service) -> None:
         loop.add_reader(self.PIPE[0], life.signalled, self.PIPE[0])
         whole_life = loop.create_task(life.run())
         life.signalled(self.PIPE[0])  # what came before there was a loop

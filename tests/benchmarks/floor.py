@@ -1,19 +1,27 @@
 """The floor: uvloop and httptools with a canned answer, no ASGI at all.
 
 What this costs per request, every server in Python on these two libraries pays before its first
-own line of work. It runs as a script: `python floor.py PORT MODULE:ATTRIBUTE`, where the second
-argument only chooses the answer.
+own line of work. WebSockets are echoed with `websockets`' C helper alone. It runs as a script:
+`python floor.py PORT MODULE:ATTRIBUTE`, where the second argument only chooses the answer.
 """
 
 from __future__ import annotations
 
 import asyncio
+import base64
+import hashlib
+import re
 import signal
 import sys
-from typing import cast
+from functools import partial
+from typing import TYPE_CHECKING, cast
 
 import httptools
 import uvloop
+from websockets.speedups import apply_mask
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 HEAD = (
     b"HTTP/1.1 200 OK\r\nserver: floor\r\ndate: Thu, 01 Jan 2026 00:00:00 GMT\r\n"
@@ -35,6 +43,11 @@ ANSWERS: dict[str, list[bytes]] = {  # one write each
     "fastapi_app:app": [with_length(JSON)],
     "apps:echo": [],
 }
+GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455 section 1.3
+SWITCHING = (
+    b"HTTP/1.1 101 Switching Protocols\r\nupgrade: websocket\r\nconnection: upgrade\r\n"
+    b"sec-websocket-accept: %s\r\n\r\n"
+)
 
 
 class FloorProtocol(asyncio.Protocol):
@@ -64,12 +77,61 @@ class FloorProtocol(asyncio.Protocol):
             self.transport.close()
 
 
-async def serve(port: int, answer: list[bytes]) -> None:
-    """Serve on 127.0.0.1 until SIGTERM."""
+class FloorHandshake(asyncio.Protocol):
+    """Answer an opening handshake (RFC 6455 section 4.2.2), whatever else it says."""
+
+    def __init__(self) -> None:
+        self.head = b""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Keep the transport."""
+        self.transport = cast("asyncio.Transport", transport)
+
+    def data_received(self, data: bytes) -> None:
+        """Switch protocols behind a whole head; the client waits for that with its frames."""
+        self.head += data
+        key = re.search(rb"\r\nsec-websocket-key: (\S+)\r\n", self.head, re.IGNORECASE)
+        if key is None or not self.head.endswith(b"\r\n\r\n"):
+            return
+        digest = hashlib.sha1(key[1] + GUID, usedforsecurity=False).digest()
+        self.transport.write(SWITCHING % base64.b64encode(digest))
+        self.transport.set_protocol(FloorEcho(self.transport))
+
+
+class FloorEcho(asyncio.Protocol):
+    """Send every frame back as it came, unmasked."""
+
+    def __init__(self, transport: asyncio.Transport) -> None:
+        self.transport = transport
+        self.rest = b""
+
+    def data_received(self, data: bytes) -> None:
+        """Echo the frames that are whole; keep the rest."""
+        data = self.rest + data
+        position = 0
+        while len(data) - position > 5:
+            length, start = data[position + 1] & 127, position + 6
+            if length > 125:
+                more = 2 if length == 126 else 8
+                length = int.from_bytes(data[position + 2 : position + 2 + more], "big")
+                start += more
+            stop = start + length
+            if stop > len(data):
+                break
+            head = data[position : start - 4]
+            payload = apply_mask(data[start:stop], data[start - 4 : start])
+            self.transport.write(bytes((head[0], head[1] & 127)) + head[2:] + payload)
+            position = stop
+        self.rest = data[position:]
+
+
+async def serve(port: int, app: str) -> None:
+    """Serve on 127.0.0.1 until SIGTERM; raises KeyError for an application without an answer."""
+    make: Callable[[], asyncio.Protocol] = FloorHandshake
+    if app != "apps:ws_echo":
+        make = partial(FloorProtocol, ANSWERS[app])
     loop = asyncio.get_running_loop()
-    server = await loop.create_server(
-        lambda: FloorProtocol(answer), "127.0.0.1", port, backlog=2048
-    )
+    server = await loop.create_server(make, "127.0.0.1", port, backlog=2048)
     stopped = asyncio.Event()
     loop.add_signal_handler(signal.SIGTERM, stopped.set)
     await stopped.wait()
@@ -77,4 +139,4 @@ async def serve(port: int, answer: list[bytes]) -> None:
 
 
 if __name__ == "__main__":
-    uvloop.run(serve(int(sys.argv[1]), ANSWERS[sys.argv[2]]))
+    uvloop.run(serve(int(sys.argv[1]), sys.argv[2]))

@@ -15,10 +15,10 @@ from hypothesis import strategies as st
 
 from tests.support.rawws import BINARY, CONT, PING, TEXT, close_frame, frame, mask, request
 from tests.support.wscases import LIMIT, Case, all_cases
-from uvicorn_worker.config import Config
 from uvicorn_worker.errors import ProtocolViolation
 from uvicorn_worker.http1.h11_parser import H11Parser
 from uvicorn_worker.http1.reader import RequestReader
+from uvicorn_worker.serverconfig import ServerConfig
 from uvicorn_worker.websocket.deflate import Inflater
 from uvicorn_worker.websocket.handshake import read_handshake
 from uvicorn_worker.websocket.reader import MessageReader
@@ -75,7 +75,7 @@ class Sink:
 
 def agreement(offer: str) -> Agreement | None:
     headers = [("Sec-WebSocket-Extensions", offer)] if offer else []
-    head = RequestReader(H11Parser(), Config()).read(request(headers=headers))
+    head = RequestReader(H11Parser(), ServerConfig()).read(request(headers=headers))
     return read_handshake(head, compress=True).compression
 
 

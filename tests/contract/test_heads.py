@@ -8,13 +8,13 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from uvicorn_worker.config import Config
 from uvicorn_worker.errors import BadRequest
 from uvicorn_worker.http1.body import ChunkedDecoder
 from uvicorn_worker.http1.h11_parser import H11Parser
 from uvicorn_worker.http1.httptools_parser import HttptoolsParser
 from uvicorn_worker.http1.partial import PartialHead
 from uvicorn_worker.http1.reader import RequestReader
+from uvicorn_worker.serverconfig import ServerConfig
 
 if TYPE_CHECKING:
     from uvicorn_worker.http1.request import Request
@@ -74,7 +74,7 @@ def attributes(request: Request) -> tuple[object, ...]:
 
 
 def readers(**config: object) -> tuple[RequestReader, RequestReader]:
-    settings = Config(**config)  # type: ignore[arg-type]  # names and values are the tests' own
+    settings = ServerConfig(**config)  # type: ignore[arg-type]  # names and values are the tests' own
     return RequestReader(HttptoolsParser(), settings), RequestReader(H11Parser(), settings)
 
 

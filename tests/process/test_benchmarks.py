@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.benchmarks import client, measure
+from tests.benchmarks import client, measure, websocket_client
 from tests.benchmarks.environments import own
-from tests.benchmarks.rounds import Plan, measure_one
+from tests.benchmarks.rounds import Plan, client_of, measure_one
 from tests.benchmarks.running import ServerProblem, running
 from tests.benchmarks.servers import FLOOR, OURS, SERVERS
 from tests.benchmarks.workloads import WORKLOADS
@@ -25,7 +25,7 @@ ANSWERED = [workload for workload in WORKLOADS.values() if not workload.access_l
 @pytest.mark.parametrize("workload", ANSWERED, ids=[workload.name for workload in ANSWERED])
 def test_the_floor_answers_every_workload_and_leaves_no_process(workload: Workload) -> None:
     with running(SERVERS[FLOOR], workload, own()) as server:
-        client.check(server.port, workload)
+        client_of(workload).check(server.port, workload)
         assert measure.usage(server.session).pids == {server.process.pid}
         pss, rss = measure.memory(server.session)
         assert 0 < pss <= rss <= measure.peak_memory(server.session)
@@ -80,3 +80,25 @@ def test_a_sample_has_cpu_time_and_rate() -> None:
     assert sample.value > 0
     assert sample.rate is not None
     assert sample.rate > 100
+
+
+def test_a_sample_of_a_websocket_has_cpu_time_and_rate() -> None:
+    sample = measure_one(PLAN, SERVERS[FLOOR], WORKLOADS["ws-echo-8k"], own(), 0)
+    assert sample.problem == ""
+    assert sample.value is not None
+    assert sample.value > 0
+    assert sample.rate is not None
+    assert sample.rate > 100
+
+
+def test_idle_websockets_closed_by_the_server_are_counted() -> None:
+    workload = WORKLOADS["ws-idle-memory"]
+    with running(SERVERS[FLOOR], workload, own()) as server:
+        connections = websocket_client.open_idle(server.port, workload, 5)
+        try:
+            assert client.closed_by_server(connections, settle=0) == 0
+            server.process.kill()
+            server.process.wait(5)
+            assert client.closed_by_server(connections, settle=5) > 0
+        finally:
+            client.close_all(connections)

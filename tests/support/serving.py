@@ -10,8 +10,8 @@ import threading
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
-from uvicorn_worker.config import Config
-from uvicorn_worker.server import Server
+from uvicorn_worker.serverconfig import ServerConfig
+from uvicorn_worker.service import Service
 
 if TYPE_CHECKING:
     import ssl
@@ -38,7 +38,7 @@ class RunningServer:
     """A server that accepts on `address`; `log` grows while it runs."""
 
     address: Any
-    server: Server
+    server: Service
     loop: asyncio.AbstractEventLoop
     log: list[logging.LogRecord] = field(default_factory=list)
 
@@ -85,7 +85,7 @@ def serve(
     observer: RequestObserver | None = None,
     **config: Any,
 ) -> Iterator[RunningServer]:
-    """Serve `app`; `config` are fields of Config. The loop follows the parser unless given."""
+    """Serve `app`; `config` are ServerConfig fields. The loop follows the parser unless given."""
     if uds is None:
         listener = socket.create_server(("127.0.0.1", 0))
     else:
@@ -98,8 +98,8 @@ def serve(
     records = _Records()
     log.addHandler(records)
     settings: dict[str, Any] = {"timeout_graceful_shutdown": 2.0, **config}
-    server = Server(
-        Config(http=http, **settings),
+    server = Service(
+        ServerConfig(http=http, **settings),
         app,
         sockets=[listener],
         log=log,

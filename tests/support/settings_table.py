@@ -8,8 +8,8 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path
 
-from uvicorn_worker.config import Config
 from uvicorn_worker.gunicorn.settings import SOURCES
+from uvicorn_worker.serverconfig import ServerConfig
 
 README = Path(__file__).parents[2] / "README.md"
 BEGIN = "<!-- settings: python -m tests.support.settings_table -->\n"
@@ -17,9 +17,9 @@ END = "<!-- end of settings -->\n"
 
 
 def table() -> str:
-    """Return the table in Markdown: one row a field of Config, in their order."""
+    """Return the table in Markdown: one row a field of ServerConfig, in their order."""
     rows = ["| option | default | Gunicorn's setting | what it does |", "|---|---|---|---|"]
-    for item in dataclasses.fields(Config):
+    for item in dataclasses.fields(ServerConfig):
         default = item.default
         if default is dataclasses.MISSING:
             assert item.default_factory is not dataclasses.MISSING

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.support.rawws import request as handshake_bytes
-from uvicorn_worker.config import Config
 from uvicorn_worker.errors import ApplicationError, BadRequest
 from uvicorn_worker.http1.h11_parser import H11Parser
 from uvicorn_worker.http1.reader import RequestReader
+from uvicorn_worker.serverconfig import ServerConfig
 from uvicorn_worker.state import ServerState
 from uvicorn_worker.websocket.handshake import (
     REFUSAL_LINES,
@@ -32,7 +32,7 @@ PROTOCOL = "Sec-WebSocket-Protocol"
 
 
 def read(data: bytes) -> Request:
-    return RequestReader(H11Parser(), Config()).read(data)
+    return RequestReader(H11Parser(), ServerConfig()).read(data)
 
 
 def shake(*headers: tuple[str, str], compress: bool = True, **options: Any) -> Handshake:
@@ -206,7 +206,7 @@ def state(caplog: pytest.LogCaptureFixture) -> Iterator[ServerState]:
 
     loop = asyncio.new_event_loop()
     with caplog.at_level(logging.WARNING):
-        config = Config(date_header=False)
+        config = ServerConfig(date_header=False)
         yield ServerState(config, app, loop, logging.getLogger("test"), tls=False)
     loop.close()
 

@@ -34,7 +34,7 @@ WORKER = Layers(
         ),
         ("gunicorn.atoms", "gunicorn.options"),
         ("gunicorn.views",),
-        ("server",),
+        ("service",),
         ("drain", "lifespan", "listeners", "loading", "loops"),
         ("http1.connection", "websocket.connection"),
         ("http1.cycle", "http1.state", "websocket.cycle"),
@@ -56,7 +56,7 @@ WORKER = Layers(
         ("websocket.frames",),
         ("http1.parser", "websocket.engine"),  # what the adapters implement
         ("access", "scoreboard", "state"),
-        ("config",),  # a value that every layer above is given
+        ("serverconfig",),  # a value that every layer above is given
         ("asgi", "errors"),
         # The packages themselves: names only. Anyone may ask them for `__version__`.
         ("", "gunicorn", "http1", "websocket"),

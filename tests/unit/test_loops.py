@@ -13,7 +13,7 @@ from uvicorn_worker.errors import ConfigError
 from uvicorn_worker.loops import check_loop, new_event_loop
 
 if TYPE_CHECKING:
-    from uvicorn_worker.config import LoopName
+    from uvicorn_worker.serverconfig import LoopName
 
 HAS_UVLOOP = find_spec("uvloop") is not None
 

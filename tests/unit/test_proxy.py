@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from uvicorn_worker import proxy
-from uvicorn_worker.config import Config
 from uvicorn_worker.errors import ApplicationError, BadRequest, ConfigError
 from uvicorn_worker.proxy import ForwardingPolicy, PeerList
+from uvicorn_worker.serverconfig import ServerConfig
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -111,7 +111,7 @@ def test_peer_list_remembers_a_bounded_number_of_answers(monkeypatch: pytest.Mon
 
 
 def make_policy(environ: Mapping[str, str] | None = None, **settings: Any) -> ForwardingPolicy:
-    return ForwardingPolicy(Config(**settings), environ or {})
+    return ForwardingPolicy(ServerConfig(**settings), environ or {})
 
 
 def make_scope(path: str = "/", *, kind: str = "http", root_path: str = "") -> Scope:

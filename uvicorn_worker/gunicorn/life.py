@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from uvicorn_worker.gunicorn.reports import Reports
     from uvicorn_worker.gunicorn.settings import Settings
     from uvicorn_worker.scoreboard import Scoreboard, Slot
-    from uvicorn_worker.server import Server
+    from uvicorn_worker.service import Service
 
 BEAT: Final = 1.0  # seconds between heartbeats, at most; Gunicorn looks once a second
 
@@ -74,7 +74,7 @@ class Worker(Protocol):
 class Life:
     """One life of one worker; `run` is all of it."""
 
-    def __init__(self, worker: Worker, server: Server, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, worker: Worker, server: Service, loop: asyncio.AbstractEventLoop) -> None:
         self.served = False  # has accepted connections
         self._worker = worker
         self._server = server
@@ -295,7 +295,7 @@ class Life:
             await self._news.wait()
 
 
-async def clean_up(server: Server) -> None:
+async def clean_up(server: Service) -> None:
     """Cancel the tasks that the application left behind, as the end of a program does."""
     had_their_time = {cycle.task for cycle in server.state.cycles}
     left = asyncio.all_tasks() - {asyncio.current_task()} - had_their_time

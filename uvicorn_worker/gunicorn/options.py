@@ -13,8 +13,8 @@ import difflib
 import re
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from uvicorn_worker.config import Config
 from uvicorn_worker.errors import ConfigError
+from uvicorn_worker.serverconfig import ServerConfig
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -211,7 +211,7 @@ _BY_TYPE: Final[Mapping[type, Callable[[str], object]]] = {
 
 
 def _parsers() -> dict[str, Callable[[str], object]]:
-    defaults = {item.name: item.default for item in dataclasses.fields(Config)}
+    defaults = {item.name: item.default for item in dataclasses.fields(ServerConfig)}
     return {
         name: _SPECIAL[name] if name in _SPECIAL else _BY_TYPE[type(default)]
         for name, default in (defaults | dict(BESIDE)).items()

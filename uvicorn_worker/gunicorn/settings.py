@@ -9,11 +9,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from uvicorn_worker.config import Config
 from uvicorn_worker.errors import ConfigError
 from uvicorn_worker.gunicorn.options import BESIDE, from_class, from_environment
 from uvicorn_worker.loops import check_loop
-from uvicorn_worker.server import make_engine, make_parser
+from uvicorn_worker.serverconfig import ServerConfig
+from uvicorn_worker.service import make_engine, make_parser
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -51,7 +51,7 @@ SOURCES: Final[Mapping[str, tuple[str, object]]] = {
 class Settings:
     """What a worker is told. `max_requests` is (limit, jitter) where not Gunicorn's counts."""
 
-    config: Config
+    config: ServerConfig
     graceful_timeout: float
     interface: str
     factory: bool
@@ -100,7 +100,7 @@ def custom_hook(cfg: Any, name: str) -> bool:
     return setting is not None and setting.get() is not setting.default
 
 
-def _config(cfg: object, given: Mapping[str, Given], head_timeout: float) -> Config:
+def _config(cfg: object, given: Mapping[str, Given], head_timeout: float) -> ServerConfig:
     values: dict[str, Any] = {"timeout_request_head": head_timeout}
     places = {"timeout_request_head": "request_head_timeout of the worker class"}
     for field, (setting, default) in SOURCES.items():
@@ -114,7 +114,7 @@ def _config(cfg: object, given: Mapping[str, Given], head_timeout: float) -> Con
     # Gunicorn's worker counts, and draws the jitter.
     values["limit_max_requests"] = 0
     try:
-        return Config(**values)
+        return ServerConfig(**values)
     except ConfigError as exc:
         field = str(exc).partition("=")[0]
         place = f" (from {places[field]})" if field in places else ""
@@ -143,14 +143,14 @@ def _max_requests(cfg: object, given: Mapping[str, Given]) -> tuple[int, int] | 
 # -- what is refused
 
 
-def _uwsgi(cfg: object, config: Config) -> str | None:
+def _uwsgi(cfg: object, config: ServerConfig) -> str | None:
     protocol = getattr(cfg, "protocol", "http")
     if protocol == "http":
         return None
     return f"protocol={protocol!r}: this worker speaks HTTP only; set protocol='http'"
 
 
-def _http2(cfg: object, config: Config) -> str | None:
+def _http2(cfg: object, config: ServerConfig) -> str | None:
     protocols = getattr(cfg, "http_protocols", None) or ()
     if "h2" in protocols:
         return f"http_protocols={','.join(protocols)!r}: HTTP/2 is not served; set it to 'h1'"
@@ -160,7 +160,7 @@ def _http2(cfg: object, config: Config) -> str | None:
     return None
 
 
-def _leniency(cfg: object, config: Config) -> str | None:
+def _leniency(cfg: object, config: ServerConfig) -> str | None:
     settings = ("casefold_http_method", "permit_unconventional_http_method", "strip_header_spaces")
     for setting in settings:
         if getattr(cfg, setting, False):
@@ -168,7 +168,7 @@ def _leniency(cfg: object, config: Config) -> str | None:
     return None
 
 
-def _lone_key(cfg: Any, config: Config) -> str | None:
+def _lone_key(cfg: Any, config: ServerConfig) -> str | None:
     if not cfg.keyfile or cfg.certfile or custom_hook(cfg, "ssl_context"):
         return None
     return (
@@ -177,7 +177,7 @@ def _lone_key(cfg: Any, config: Config) -> str | None:
     )
 
 
-def _proxy_protocol_in_tls(cfg: object, config: Config) -> str | None:
+def _proxy_protocol_in_tls(cfg: object, config: ServerConfig) -> str | None:
     if config.proxy_protocol == "off" or not getattr(cfg, "is_ssl", False):
         return None
     return (
@@ -187,7 +187,7 @@ def _proxy_protocol_in_tls(cfg: object, config: Config) -> str | None:
     )
 
 
-REFUSALS: Final[tuple[Callable[[Any, Config], str | None], ...]] = (
+REFUSALS: Final[tuple[Callable[[Any, ServerConfig], str | None], ...]] = (
     _uwsgi,
     _http2,
     _leniency,
@@ -199,12 +199,12 @@ REFUSALS: Final[tuple[Callable[[Any, Config], str | None], ...]] = (
 # -- what is warned about, once per start
 
 
-def _threads(cfg: object, config: Config) -> str | None:
+def _threads(cfg: object, config: ServerConfig) -> str | None:
     threads = getattr(cfg, "threads", 1)
     return f"threads={threads} is ignored: this worker runs an event loop" if threads > 1 else None
 
 
-def _http_parser(cfg: object, config: Config) -> str | None:
+def _http_parser(cfg: object, config: ServerConfig) -> str | None:
     parser = getattr(cfg, "http_parser", "auto")
     if parser == "auto":
         return None
@@ -213,7 +213,7 @@ def _http_parser(cfg: object, config: Config) -> str | None:
     )
 
 
-def _unsafe(cfg: object, config: Config) -> str | None:
+def _unsafe(cfg: object, config: ServerConfig) -> str | None:
     found = [
         name
         for name in ("permit_obsolete_folding", "permit_unconventional_http_version")
@@ -224,7 +224,7 @@ def _unsafe(cfg: object, config: Config) -> str | None:
     return f"{' and '.join(found)}: unsafe, a proxy in front may read such requests differently"
 
 
-def _long_graceful_timeout(cfg: object, config: Config) -> str | None:
+def _long_graceful_timeout(cfg: object, config: ServerConfig) -> str | None:
     ours, limit = config.timeout_graceful_shutdown, getattr(cfg, "graceful_timeout", 30)
     if ours is None or ours <= limit:
         return None
@@ -234,7 +234,7 @@ def _long_graceful_timeout(cfg: object, config: Config) -> str | None:
     )
 
 
-WARNINGS: Final[tuple[Callable[[Any, Config], str | None], ...]] = (
+WARNINGS: Final[tuple[Callable[[Any, ServerConfig], str | None], ...]] = (
     _threads,
     _http_parser,
     _unsafe,

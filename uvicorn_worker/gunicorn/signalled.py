@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from types import FrameType
 
     from uvicorn_worker.gunicorn.settings import Settings
-    from uvicorn_worker.server import Server
+    from uvicorn_worker.service import Service
 
 QUIT_NOTICE: Final = 0.6  # seconds for a loop that is not blocked to notice that it is to end
 ABORT_REPORT: Final = 0.8  # seconds for an abort: Gunicorn sends SIGKILL after one
@@ -49,7 +49,7 @@ class SignalledWorker(Worker):  # type: ignore[misc]  # Gunicorn ships no types
         self.int_called = False
         self._booting = False
         self._loop: asyncio.AbstractEventLoop | None = None  # while it is run
-        self._server: Server | None = None
+        self._server: Service | None = None
         self._watchdog: Watchdog | None = None
         self.board = masters.scoreboard()
         self.slot = masters.reserve(self.board, self.age)

@@ -27,8 +27,8 @@ from uvicorn_worker.http1.request import (
 
 if TYPE_CHECKING:
     from uvicorn_worker.asgi import Headers
-    from uvicorn_worker.config import Config
     from uvicorn_worker.http1.parser import HeadParser
+    from uvicorn_worker.serverconfig import ServerConfig
 
 # What "0 = no limit" means: nothing may grow without a bound (contract: 1 MiB, 32768 fields).
 MAX_LINE: Final = 1024 * 1024
@@ -66,7 +66,7 @@ class RequestReader:
                  "max_field_size", "max_fields", "max_line")  # fmt: skip
 
     def __init__(
-        self, parser: HeadParser, config: Config, forwarding: frozenset[bytes] = frozenset()
+        self, parser: HeadParser, config: ServerConfig, forwarding: frozenset[bytes] = frozenset()
     ) -> None:
         """`forwarding` are the lower-case names that make a request notable."""
         self._forwarding = forwarding

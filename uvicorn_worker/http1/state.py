@@ -15,11 +15,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
     from uvicorn_worker.asgi import Application
-    from uvicorn_worker.config import Config
     from uvicorn_worker.http1.connection import HTTPConnection
     from uvicorn_worker.http1.reader import RequestReader
     from uvicorn_worker.http1.request import Request
     from uvicorn_worker.proxy import ForwardingPolicy
+    from uvicorn_worker.serverconfig import ServerConfig
     from uvicorn_worker.state import Log
 
 
@@ -31,7 +31,7 @@ class HTTPState(ServerState):
 
     def __init__(
         self,
-        config: Config,
+        config: ServerConfig,
         app: Application,
         loop: asyncio.AbstractEventLoop,
         log: Log,

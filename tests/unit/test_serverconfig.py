@@ -1,4 +1,4 @@
-"""What Config refuses, and how it says so."""
+"""What ServerConfig refuses, and how it says so."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from uvicorn_worker.config import Config
 from uvicorn_worker.errors import ConfigError
+from uvicorn_worker.serverconfig import ServerConfig
 
 
 @pytest.mark.parametrize(
@@ -27,7 +27,7 @@ from uvicorn_worker.errors import ConfigError
 )
 def test_wrong_values_are_named(name: str, value: Any, says: str) -> None:
     with pytest.raises(ConfigError) as refusal:
-        Config(**{name: value})
+        ServerConfig(**{name: value})
     assert name in str(refusal.value)
     assert repr(value) in str(refusal.value)
     assert says in str(refusal.value)
@@ -35,4 +35,4 @@ def test_wrong_values_are_named(name: str, value: Any, says: str) -> None:
 
 def test_fields_for_every_response_are_taken() -> None:
     headers = [("X-A", "b"), ("Server", "mine")]
-    assert Config(headers=headers).headers == headers
+    assert ServerConfig(headers=headers).headers == headers

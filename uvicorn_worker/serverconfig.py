@@ -70,7 +70,7 @@ def setting(default: T, help: str, check: Callable[[object], str | None] | None 
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Config:
+class ServerConfig:
     """Settings of one server process; raises ConfigError when a value is out of range."""
 
     # -- implementation choices

@@ -1,6 +1,6 @@
-"""One server process: start, serve, drain, stop.
+"""An application served on sockets: start, accept, drain, stop.
 
-The server owns the listeners, the sweep over deadlines and the drain. Who tells it to stop, and
+The service owns the listeners, the sweep over deadlines and the drain. Who tells it to stop, and
 what else accepts on its sockets, is its caller's business.
 """
 
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from uvicorn_worker.asgi import Application
-    from uvicorn_worker.config import Config, HttpParserName, WebSocketName
     from uvicorn_worker.http1.parser import HeadParser
+    from uvicorn_worker.serverconfig import HttpParserName, ServerConfig, WebSocketName
     from uvicorn_worker.state import Log, RequestObserver
     from uvicorn_worker.websocket.engine import FrameEngine
 
@@ -39,7 +39,7 @@ CANCEL_TIMEOUT: Final = 0.5  # seconds for cancelled application calls to return
 FAREWELL_TIMEOUT: Final = 0.25  # seconds for clients to answer the close of their WebSocket
 
 
-class Server:
+class Service:
     """Serves one application on listening sockets.
 
     `startup`, `start_accepting`, then one of `drain` and `quit`, then `shutdown`. The sockets
@@ -48,7 +48,7 @@ class Server:
 
     def __init__(
         self,
-        config: Config,
+        config: ServerConfig,
         app: Application,
         *,
         sockets: Sequence[socket.socket],
