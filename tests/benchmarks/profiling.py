@@ -17,7 +17,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tests.benchmarks import client, measure
+from tests.benchmarks import measure, traffic
 from tests.benchmarks.client import ClientProblem
 from tests.benchmarks.running import ServerProblem, running
 
@@ -50,10 +50,8 @@ def _python(
 ) -> None:
     variables = {"BENCHMARK_PROFILE": str(path)}
     with running(launch, workload, environment, cpu=plan.server_cpu, variables=variables) as server:
-        client.check(server.port, workload)
-        totals = client.run_wrk(
-            server.port, workload, seconds=plan.seconds, cpu=plan.client_cpu, folder=server.folder
-        )
+        traffic.check(server.port, workload)
+        totals = traffic.load(plan, workload, server, plan.seconds)
     print(f"{launch.name}, {workload.name}: {totals.requests} requests under cProfile")
     if path.exists():
         pstats.Stats(str(path)).strip_dirs().sort_stats("tottime").print_stats(LINES)
@@ -65,17 +63,11 @@ def _native(
     plan: Plan, launch: Launch, workload: Workload, environment: Environment, path: Path
 ) -> None:
     with running(launch, workload, environment, cpu=plan.server_cpu) as server:
-        client.check(server.port, workload)
+        traffic.check(server.port, workload)
         pids = ",".join(map(str, measure.usage(server.session).pids))
         record = ["perf", "record", "-q", "-F", FREQUENCY, "-p", pids, "-o", str(path)]
         with subprocess.Popen([*record, "--", "sleep", str(plan.seconds)]) as perf:
-            totals = client.run_wrk(
-                server.port,
-                workload,
-                seconds=plan.seconds,
-                cpu=plan.client_cpu,
-                folder=server.folder,
-            )
+            totals = traffic.load(plan, workload, server, plan.seconds)
             perf.wait(plan.seconds + 20)
     print(f"{launch.name}, {workload.name}: {totals.requests} requests under perf")
     for order in ("dso", "dso,symbol"):

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tests.benchmarks import client, measure, websocket_client
+from tests.benchmarks import client, measure, traffic
 from tests.benchmarks.client import ClientProblem
 from tests.benchmarks.report import Sample
 from tests.benchmarks.running import ServerProblem, running
@@ -18,7 +18,6 @@ from tests.support.waiting import eventually
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from types import ModuleType
 
     from tests.benchmarks.environments import Environment
     from tests.benchmarks.running import RunningServer
@@ -95,7 +94,7 @@ def measure_one(
     try:
         with running(launch, workload, environment, cpu=plan.server_cpu) as server:
             try:
-                _client(workload).check(server.port, workload)
+                traffic.check(server.port, workload)
                 take = _memory_sample if workload.idle else _cpu_sample
                 return take(plan, workload, server, sample)
             except ClientProblem as exc:
@@ -140,10 +139,10 @@ def _failed(sample: Sample, problem: str) -> Sample:
 
 
 def _cpu_sample(plan: Plan, workload: Workload, server: RunningServer, sample: Sample) -> Sample:
-    warm_up = _load(plan, workload, server, WARM_UP)
+    warm_up = traffic.load(plan, workload, server, WARM_UP)
     started, busy = time.monotonic(), _busy()
     before = measure.usage(server.session)
-    totals = _load(plan, workload, server, plan.seconds)
+    totals = traffic.load(plan, workload, server, plan.seconds)
     after = measure.usage(server.session)
     spent = after.user + after.system - before.user - before.system
     others = (_busy() - busy - spent) / (time.monotonic() - started)
@@ -185,12 +184,12 @@ def _unlogged(server: RunningServer, requests: int) -> str:
 
 
 def _memory_sample(plan: Plan, workload: Workload, server: RunningServer, sample: Sample) -> Sample:
-    _load(plan, workload, server, WARM_UP)  # what is made once is not the connections'
-    open_idle, count = _client(workload).open_idle, plan.idle * workload.idle_times
-    connections = open_idle(server.port, workload, max(count // PRIMING, 1))
+    traffic.load(plan, workload, server, WARM_UP)  # what is made once is not the connections'
+    count = plan.idle * workload.idle_times
+    connections = traffic.open_idle(server.port, workload, max(count // PRIMING, 1))
     try:
         pss, rss = measure.memory(server.session)
-        connections += open_idle(server.port, workload, count)
+        connections += traffic.open_idle(server.port, workload, count)
         closed = client.closed_by_server(connections, SETTLE)
         pss_full, rss_full = measure.memory(server.session)
         peak = measure.peak_memory(server.session)
@@ -202,18 +201,4 @@ def _memory_sample(plan: Plan, workload: Workload, server: RunningServer, sample
         proportional=(pss_full - pss) / count,
         peak=peak,
         problem=f"{closed} or more idle connections were closed" if closed else "",
-    )
-
-
-def _client(workload: Workload) -> ModuleType:
-    return websocket_client if workload.websocket else client
-
-
-def _load(plan: Plan, workload: Workload, server: RunningServer, seconds: int) -> client.Totals:
-    if workload.websocket:
-        return websocket_client.run_load(
-            server.port, workload, seconds=seconds, cpu=plan.client_cpu
-        )
-    return client.run_wrk(
-        server.port, workload, seconds=seconds, cpu=plan.client_cpu, folder=server.folder
     )

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.benchmarks import client, measure, websocket_client
+from tests.benchmarks import client, measure, traffic
 from tests.benchmarks.environments import own
-from tests.benchmarks.rounds import Plan, client_of, measure_one
+from tests.benchmarks.rounds import Plan, measure_one
 from tests.benchmarks.running import ServerProblem, running
 from tests.benchmarks.servers import FLOOR, OURS, SERVERS
 from tests.benchmarks.workloads import WORKLOADS
@@ -25,7 +25,7 @@ ANSWERED = [workload for workload in WORKLOADS.values() if not workload.access_l
 @pytest.mark.parametrize("workload", ANSWERED, ids=[workload.name for workload in ANSWERED])
 def test_the_floor_answers_every_workload_and_leaves_no_process(workload: Workload) -> None:
     with running(SERVERS[FLOOR], workload, own()) as server:
-        client_of(workload).check(server.port, workload)
+        traffic.check(server.port, workload)
         assert measure.usage(server.session).pids == {server.process.pid}
         pss, rss = measure.memory(server.session)
         assert 0 < pss <= rss <= measure.peak_memory(server.session)
@@ -59,10 +59,11 @@ def test_the_other_worker_package_is_never_taken_for_ours() -> None:
     assert "uvicorn_worker is the wrong package" in sample.problem
 
 
-def test_idle_connections_closed_by_the_server_are_counted() -> None:
-    workload = WORKLOADS["idle-memory"]
+@pytest.mark.parametrize("name", ["idle-memory", "ws-idle-memory"])
+def test_idle_connections_closed_by_the_server_are_counted(name: str) -> None:
+    workload = WORKLOADS[name]
     with running(SERVERS[FLOOR], workload, own()) as server:
-        connections = client.open_idle(server.port, workload, 5)
+        connections = traffic.open_idle(server.port, workload, 5)
         try:
             assert client.closed_by_server(connections, settle=0) == 0
             server.process.kill()
@@ -73,32 +74,11 @@ def test_idle_connections_closed_by_the_server_are_counted() -> None:
 
 
 @pytest.mark.skipif(shutil.which("wrk") is None, reason="wrk is not installed")
-def test_a_sample_has_cpu_time_and_rate() -> None:
-    sample = measure_one(PLAN, SERVERS[FLOOR], WORKLOADS["plaintext"], own(), 0)
+@pytest.mark.parametrize("name", ["plaintext", "ws-echo-8k"])
+def test_a_sample_has_cpu_time_and_rate(name: str) -> None:
+    sample = measure_one(PLAN, SERVERS[FLOOR], WORKLOADS[name], own(), 0)
     assert sample.problem == ""
     assert sample.value is not None
     assert sample.value > 0
     assert sample.rate is not None
     assert sample.rate > 100
-
-
-def test_a_sample_of_a_websocket_has_cpu_time_and_rate() -> None:
-    sample = measure_one(PLAN, SERVERS[FLOOR], WORKLOADS["ws-echo-8k"], own(), 0)
-    assert sample.problem == ""
-    assert sample.value is not None
-    assert sample.value > 0
-    assert sample.rate is not None
-    assert sample.rate > 100
-
-
-def test_idle_websockets_closed_by_the_server_are_counted() -> None:
-    workload = WORKLOADS["ws-idle-memory"]
-    with running(SERVERS[FLOOR], workload, own()) as server:
-        connections = websocket_client.open_idle(server.port, workload, 5)
-        try:
-            assert client.closed_by_server(connections, settle=0) == 0
-            server.process.kill()
-            server.process.wait(5)
-            assert client.closed_by_server(connections, settle=5) > 0
-        finally:
-            client.close_all(connections)
