@@ -138,8 +138,10 @@ def _load(port: int, workload: Workload, seconds: int) -> dict[str, int]:
         sock = connect(port, workload)
         sockets[sock.fileno()] = sock
         poll.register(sock.fileno(), select.EPOLLIN)
+    ends = {number: (sock.recv_into, sock.send) for number, sock in sockets.items()}
     missing = dict.fromkeys(sockets, wanted)
-    asked = dict.fromkeys(sockets, 0.0)
+    asked: dict[int, float] = {}
+    buffer = bytearray(262_144)  # one for all: what is in it was checked before
     count = errors = 0
     times = []
     start = now = time.monotonic()
@@ -148,19 +150,21 @@ def _load(port: int, workload: Workload, seconds: int) -> dict[str, int]:
         sock.send(data)
     while now < end:
         for number, _ in poll.poll(1):
-            sock = sockets[number]
-            got = len(sock.recv(262_144))
-            missing[number] -= got
-            if not got:
+            receive, send = ends[number]
+            got = receive(buffer)
+            if got == missing[number]:
+                send(data)
+                missing[number] = wanted
+                count += 1
+                if number in asked:
+                    times.append(time.monotonic() - asked.pop(number))
+                if not count % EVERY:
+                    asked[number] = time.monotonic()
+            elif got:
+                missing[number] -= got
+            else:
                 errors += 1
                 poll.unregister(number)
-            elif missing[number] <= 0:
-                missing[number] += wanted
-                count += 1
-                if asked[number]:
-                    times.append(time.monotonic() - asked[number])
-                asked[number] = time.monotonic() if count % EVERY == 0 else 0.0
-                sock.send(data)
         now = time.monotonic()
     times.sort()
     return {
