@@ -7,18 +7,25 @@ environment, a command line) is somebody else's business.
 
 from __future__ import annotations
 
-import dataclasses
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final, Literal, TypeVar
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final, Literal
 
-from uvicorn_worker.errors import ConfigError
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-
-T = TypeVar("T")
+from uvicorn_worker.options import check_fields, setting
+from uvicorn_worker.values import (
+    BOOLEAN,
+    HEADERS,
+    INTEGER,
+    LIST,
+    MAPPING,
+    SECONDS,
+    SIZE,
+    SWITCH,
+    at_least,
+    choice,
+    optional,
+)
 
 HttpParserName = Literal["auto", "httptools", "h11"]
 LoopName = Literal["auto", "asyncio", "uvloop"]
@@ -27,19 +34,13 @@ WebSocketName = Literal["auto", "none", "websockets", "wsproto"]
 HeaderMap = Literal["drop", "refuse", "dangerous"]
 ProxyProtocol = Literal["off", "v1", "v2", "auto"]
 
-
-def choice(*allowed: str) -> Callable[[object], str | None]:
-    return lambda value: None if value in allowed else f"expected one of {', '.join(allowed)}"
-
-
-def at_least(minimum: float) -> Callable[[object], str | None]:
-    def check(value: object) -> str | None:
-        if value is None or (isinstance(value, int | float) and value >= minimum):
-            return None
-        return f"expected a number of at least {minimum:g}"
-
-    return check
-
+# The topics of `--help`.
+PROTOCOLS: Final = "Protocols"
+RESPONSES: Final = "Responses"
+TIMES: Final = "Timeouts"
+LIMITS: Final = "Limits"
+PROXIES: Final = "Proxies"
+WEBSOCKETS: Final = "WebSockets"
 
 # Fields whose meaning is the server's business on every single response.
 _FRAMING: Final = frozenset({"connection", "content-length", "transfer-encoding", "trailer"})
@@ -63,12 +64,6 @@ def header_fields(value: object) -> str | None:
     return None
 
 
-def setting(default: T, help: str, check: Callable[[object], str | None] | None = None) -> T:
-    """Declare a field with its default, its help and its check (None: any value of the type)."""
-    made: T = field(default=default, metadata={"help": help, "check": check})
-    return made
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServerConfig:
     """Settings of one server process; raises ConfigError when a value is out of range."""
@@ -77,119 +72,200 @@ class ServerConfig:
     http: HttpParserName = setting(
         "auto",
         "HTTP parser: `auto` is httptools where it is installed, else h11",
-        choice("auto", "httptools", "h11"),
+        kind=choice("auto", "httptools", "h11"),
+        group=PROTOCOLS,
     )
     loop: LoopName = setting(
         "auto",
         "event loop: `auto` is uvloop where it is installed, else asyncio",
-        choice("auto", "asyncio", "uvloop"),
+        kind=choice("auto", "asyncio", "uvloop"),
+        group=PROTOCOLS,
     )
     lifespan: LifespanMode = setting(
         "auto",
         "lifespan protocol: `auto` goes on where the application does not know it",
-        choice("auto", "on", "off"),
+        kind=choice("auto", "on", "off"),
+        group=PROTOCOLS,
     )
 
     # -- what the application and the client see
-    root_path: str = setting("", "mount point of the application, cut off by a proxy")
-    server_header: bool = setting(True, "send a Server field")
-    date_header: bool = setting(True, "send a Date field")
-    headers: Sequence[tuple[str, str]] = setting(
-        (), "fields to add to every response", header_fields
+    root_path: str = setting(
+        "", "mount point of the application, cut off by a proxy", group=RESPONSES
     )
-    sendfile: bool = setting(True, "let the kernel copy files that are sent by path")
+    server_header: bool = setting(True, "send a Server field", kind=SWITCH, group=RESPONSES)
+    date_header: bool = setting(True, "send a Date field", kind=SWITCH, group=RESPONSES)
+    headers: Sequence[tuple[str, str]] = setting(
+        (),
+        "fields to add to every response",
+        header_fields,
+        kind=HEADERS,
+        group=RESPONSES,
+        flag="--header",
+    )
+    sendfile: bool = setting(
+        True, "let the kernel copy files that are sent by path", kind=SWITCH, group=RESPONSES
+    )
 
     # -- times
     timeout_keep_alive: float = setting(
-        5.0, "seconds that an idle connection is kept; 0: close after each response", at_least(0)
+        5.0,
+        "seconds that an idle connection is kept; 0: close after each response",
+        at_least(0),
+        group=TIMES,
+        flags=("--keep-alive",),
     )
     timeout_request_head: float = setting(
-        30.0, "seconds to receive a request's head; 0: no limit", at_least(0)
+        30.0, "seconds to receive a request's head; 0: no limit", at_least(0), group=TIMES
     )
     timeout_request_body: float = setting(
-        60.0, "seconds between parts of a request's body; 0: no limit", at_least(0)
+        60.0, "seconds between parts of a request's body; 0: no limit", at_least(0), group=TIMES
     )
     timeout_graceful_shutdown: float | None = setting(
-        None, "seconds to end what is in flight when stopping; None: no limit", at_least(0)
+        None,
+        "seconds to end what is in flight when stopping; None: no limit",
+        at_least(0),
+        kind=optional(SECONDS),
+        group=TIMES,
+        flags=("--graceful-timeout",),
     )
-    timeout_ssl_handshake: float = setting(15.0, "seconds for a TLS handshake", at_least(0))
+    timeout_ssl_handshake: float = setting(
+        15.0, "seconds for a TLS handshake", at_least(0), group=TIMES
+    )
     disconnect_grace_period: float | None = setting(
-        None, "seconds until a call whose client has left is cancelled; None: never", at_least(0)
+        None,
+        "seconds until a call whose client has left is cancelled; None: never",
+        at_least(0),
+        kind=optional(SECONDS),
+        group=TIMES,
     )
 
     # -- limits
-    backlog: int = setting(2048, "connections that wait in the kernel's queue", at_least(0))
+    backlog: int = setting(
+        2048, "connections that wait in the kernel's queue", at_least(0), group=LIMITS
+    )
     limit_connections: int = setting(
-        0, "open connections at which accepting pauses; 0: no limit", at_least(0)
+        0, "open connections at which accepting pauses; 0: no limit", at_least(0), group=LIMITS
     )
     limit_concurrency: int | None = setting(
-        None, "active requests from which on new ones are answered 503", at_least(1)
+        None,
+        "active requests from which on new ones are answered 503",
+        at_least(1),
+        kind=optional(INTEGER),
+        group=LIMITS,
     )
     limit_max_requests: int = setting(
-        0, "requests after which the process is replaced; 0: never", at_least(0)
+        0,
+        "requests after which the process is replaced; 0: never",
+        at_least(0),
+        group=LIMITS,
+        flags=("--max-requests",),
     )
-    limit_request_line: int = setting(4094, "bytes of a request line; 0: 1 MiB", at_least(0))
-    limit_request_fields: int = setting(100, "fields of a request; 0: 32768", at_least(0))
-    limit_request_field_size: int = setting(8190, "bytes of a field; 0: 1 MiB", at_least(0))
+    limit_request_line: int = setting(
+        4094, "bytes of a request line; 0: 1 MiB", at_least(0), kind=SIZE, group=LIMITS
+    )
+    limit_request_fields: int = setting(
+        100, "fields of a request; 0: 32768", at_least(0), group=LIMITS
+    )
+    limit_request_field_size: int = setting(
+        8190, "bytes of a field; 0: 1 MiB", at_least(0), kind=SIZE, group=LIMITS
+    )
     limit_request_body: int = setting(
-        0, "bytes of a request's body, 413 above; 0: no limit", at_least(0)
+        0, "bytes of a request's body, 413 above; 0: no limit", at_least(0), kind=SIZE, group=LIMITS
     )
 
     # -- leniency that somebody asked for
-    permit_obsolete_folding: bool = setting(False, "join folded header lines; unsafe")
-    permit_unconventional_http_version: bool = setting(False, "serve HTTP/1.2 to 1.9 as 1.1")
+    permit_obsolete_folding: bool = setting(
+        False, "join folded header lines; unsafe", kind=SWITCH, group=PROTOCOLS
+    )
+    permit_unconventional_http_version: bool = setting(
+        False, "serve HTTP/1.2 to 1.9 as 1.1", kind=SWITCH, group=PROTOCOLS
+    )
 
     # -- proxies
     proxy_headers: bool = setting(
-        True, "believe X-Forwarded-For and scheme fields of trusted peers"
+        True,
+        "believe X-Forwarded-For and scheme fields of trusted peers",
+        kind=SWITCH,
+        group=PROXIES,
     )
     forwarded_allow_ips: Sequence[str] = setting(
-        ("127.0.0.1", "::1"), "trusted peers: addresses, networks, `*`; UNIX peers always are"
+        ("127.0.0.1", "::1"),
+        "trusted peers: addresses, networks, `*`; UNIX peers always are",
+        kind=LIST,
+        group=PROXIES,
+        also="FORWARDED_ALLOW_IPS",
     )
-    secure_scheme_headers: Mapping[str, str] = field(
-        default_factory=lambda: {"X-FORWARDED-PROTO": "https"},
-        metadata={"help": "fields and their values that mean https", "check": None},
+    secure_scheme_headers: Mapping[str, str] = setting(
+        {"X-FORWARDED-PROTO": "https"},
+        "fields and their values that mean https",
+        kind=MAPPING,
+        group=PROXIES,
     )
     forwarder_headers: Sequence[str] = setting(
-        ("SCRIPT_NAME", "PATH_INFO"), "names with `_` that trusted peers may send"
+        ("SCRIPT_NAME", "PATH_INFO"),
+        "names with `_` that trusted peers may send",
+        kind=LIST,
+        group=PROXIES,
     )
     header_map: HeaderMap = setting(
         "dangerous",
         "what to do with other names with `_`: drop, refuse, or keep them",
-        choice("drop", "refuse", "dangerous"),
+        kind=choice("drop", "refuse", "dangerous"),
+        group=PROXIES,
     )
     proxy_protocol: ProxyProtocol = setting(
         "off",
         "PROXY header at the beginning of connections",
-        choice("off", "v1", "v2", "auto"),
+        kind=choice("off", "v1", "v2", "auto"),
+        group=PROXIES,
     )
     proxy_allow_ips: Sequence[str] = setting(
-        ("127.0.0.1", "::1"), "peers that may send a PROXY header"
+        ("127.0.0.1", "::1"), "peers that may send a PROXY header", kind=LIST, group=PROXIES
     )
 
     # -- WebSockets
     ws: WebSocketName = setting(
         "auto",
         "WebSocket engine: `auto` is websockets where it is installed, else wsproto",
-        choice("auto", "none", "websockets", "wsproto"),
+        kind=choice(
+            "auto",
+            "none",
+            "websockets",
+            "wsproto",
+            aliases={"websockets-sansio": "websockets"},  # Uvicorn's name for the same engine
+        ),
+        group=WEBSOCKETS,
     )
     ws_max_size: int = setting(
-        16 * 1024 * 1024, "bytes of a message, decompressed; 0: no limit", at_least(0)
+        16 * 1024 * 1024,
+        "bytes of a message, decompressed; 0: no limit",
+        at_least(0),
+        kind=SIZE,
+        group=WEBSOCKETS,
     )
     ws_max_queue: int = setting(
-        32, "messages that wait for the application before reading pauses", at_least(1)
+        32,
+        "messages that wait for the application before reading pauses",
+        at_least(1),
+        group=WEBSOCKETS,
     )
     ws_ping_interval: float | None = setting(
-        20.0, "seconds of silence before a ping; None: no pings", at_least(0)
+        20.0,
+        "seconds of silence before a ping; None: no pings",
+        at_least(0),
+        kind=optional(SECONDS),
+        group=WEBSOCKETS,
     )
     ws_ping_timeout: float | None = setting(
-        20.0, "seconds to wait for any answer to a ping; None: for ever", at_least(0)
+        20.0,
+        "seconds to wait for any answer to a ping; None: for ever",
+        at_least(0),
+        kind=optional(SECONDS),
+        group=WEBSOCKETS,
     )
-    ws_per_message_deflate: bool = setting(True, "compress messages where the client can")
+    ws_per_message_deflate: bool = setting(
+        True, "compress messages where the client can", kind=BOOLEAN, group=WEBSOCKETS
+    )
 
     def __post_init__(self) -> None:
-        for item in dataclasses.fields(self):
-            value = getattr(self, item.name)
-            check = item.metadata["check"]
-            if check is not None and (problem := check(value)):
-                raise ConfigError(f"{item.name}={value!r}: {problem}")
+        check_fields(self)

@@ -79,7 +79,7 @@ def test_a_hook_may_wrap_the_application(gunicorn: StartGunicorn) -> None:
 REFUSED = [
     pytest.param(["--keyfile=gunicorn.conf.py"], "", "", "without certfile", id="lone-key"),
     pytest.param([], "'bogus': 1", "", "CONFIG_KWARGS['bogus']", id="unknown-key"),
-    pytest.param([], "", "trio", "loop='trio'", id="variable"),
+    pytest.param([], "", "trio", "UVICORN_LOOP='trio'", id="variable"),
 ]
 
 

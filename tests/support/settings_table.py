@@ -5,11 +5,15 @@
 
 from __future__ import annotations
 
-import dataclasses
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from uvicorn_worker.gunicorn.settings import SOURCES
+from uvicorn_worker.options import options_of
 from uvicorn_worker.serverconfig import ServerConfig
+
+if TYPE_CHECKING:
+    from uvicorn_worker.options import Option
 
 README = Path(__file__).parents[2] / "README.md"
 BEGIN = "<!-- settings: python -m tests.support.settings_table -->\n"
@@ -19,28 +23,17 @@ END = "<!-- end of settings -->\n"
 def table() -> str:
     """Return the table in Markdown: one row a field of ServerConfig, in their order."""
     rows = ["| option | default | Gunicorn's setting | what it does |", "|---|---|---|---|"]
-    for item in dataclasses.fields(ServerConfig):
-        default = item.default
-        if default is dataclasses.MISSING:
-            assert item.default_factory is not dataclasses.MISSING
-            default = item.default_factory()
-        name = "max_requests" if item.name == "limit_max_requests" else None
-        name, _ = SOURCES.get(item.name, (name, None))
+    for option in options_of(ServerConfig).values():
+        name = "max_requests" if option.name == "limit_max_requests" else None
+        name, _ = SOURCES.get(option.name, (name, None))
         source = f"`{name}`" if name else "-"
-        shown = "Gunicorn's" if name else _value(default)
-        rows.append(f"| `{item.name}` | {shown} | {source} | {item.metadata['help']} |")
+        shown = "Gunicorn's" if name else _value(option)
+        rows.append(f"| `{option.name}` | {shown} | {source} | {option.help} |")
     return "\n".join(rows) + "\n"
 
 
-def _value(default: object) -> str:
-    if isinstance(default, dict):
-        text = ", ".join(f"{name}={value}" for name, value in default.items())
-    elif isinstance(default, tuple):
-        text = ",".join(map(str, default))
-    elif isinstance(default, float):
-        text = f"{default:g}"
-    else:
-        text = str(default)
+def _value(option: Option) -> str:
+    text = option.kind.show(option.default)
     return f"`{text}`" if text else "none"
 
 

@@ -56,8 +56,10 @@ WORKER = Layers(
         ("websocket.frames",),
         ("http1.parser", "websocket.engine"),  # what the adapters implement
         ("access", "scoreboard", "state"),
-        ("serverconfig",),  # a value that every layer above is given
-        ("asgi", "errors"),
+        ("config",),  # what one process is told, and in it
+        ("serverconfig",),  # what every layer above is given
+        ("options",),
+        ("asgi", "errors", "values"),
         # The packages themselves: names only. Anyone may ask them for `__version__`.
         ("", "gunicorn", "http1", "websocket"),
     ),
@@ -78,6 +80,7 @@ WORKER = Layers(
     shared=("gunicorn",),
     pure={
         "errors": IMPURE,
+        "values": IMPURE,
         "http1.body": IMPURE,
         "http1.head": IMPURE,
         "http1.parser": IMPURE,

@@ -8,25 +8,18 @@ UVICORN_* may be meant for somebody else.
 from __future__ import annotations
 
 import collections.abc
-import dataclasses
-import difflib
-import re
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from uvicorn_worker.config import Config
 from uvicorn_worker.errors import ConfigError
+from uvicorn_worker.options import PREFIX, did_you_mean, options_of
 from uvicorn_worker.serverconfig import ServerConfig
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Mapping
 
-PREFIX: Final = "UVICORN_"
-
-# Options that the server's configuration does not hold, with their defaults.
-BESIDE: Final[Mapping[str, object]] = {
-    "interface": "auto",
-    "factory": False,
-    "limit_max_requests_jitter": 0,
-}
+# Options that the server's configuration does not hold.
+BESIDE: Final = ("interface", "factory", "limit_max_requests_jitter")
 
 # Options of Uvicorn's that something else decides here.
 INSTEAD: Final[Mapping[str, str]] = {
@@ -62,17 +55,14 @@ INSTEAD: Final[Mapping[str, str]] = {
     "workers": "Gunicorn's setting workers",
 }
 
-# Uvicorn's names for values that have another name here.
-ALIASES: Final[Mapping[tuple[str, str], str]] = {("ws", "websockets-sansio"): "websockets"}
+_ALL: Final = options_of(Config)
+KNOWN: Final = {name: _ALL[name] for name in (*options_of(ServerConfig), *BESIDE)}
 
-# None switches these off; for any other option it stands for "not given".
-OFF_BY_NONE: Final = frozenset(
-    {"disconnect_grace_period", "limit_concurrency", "ws_ping_interval", "ws_ping_timeout"}
-)
-
-TRUE: Final = frozenset({"1", "true", "yes", "on", "y", "t"})
-FALSE: Final = frozenset({"0", "false", "no", "off", "n", "f"})
-HEADER: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+:[^\s]+")  # one word "NAME:VALUE"
+# None switches these off; for any other option it stands for "not given". Without a timeout of its
+# own a worker has Gunicorn's.
+OFF_BY_NONE: Final = frozenset(name for name, option in KNOWN.items() if option.kind.optional) - {
+    "timeout_graceful_shutdown"
+}
 
 
 class Given(NamedTuple):
@@ -94,12 +84,14 @@ def from_class(kwargs: Mapping[str, object], owner: str) -> dict[str, Given]:
     for name, value in kwargs.items():
         place = f"{owner}.CONFIG_KWARGS[{name!r}]"
         if name not in KNOWN and name not in INSTEAD:
-            raise ConfigError(f"{place}: there is no such option{_nearest(name, KNOWN)}")
+            raise ConfigError(f"{place}: there is no such option{did_you_mean(name, KNOWN)}")
         if value is None and name not in OFF_BY_NONE:
             continue
         if name in INSTEAD:
             raise ConfigError(f"{place}: not an option of this worker; use {INSTEAD[name]}")
-        found[name] = Given(_value(name, value, place), place)
+        if isinstance(value, str):
+            value = KNOWN[name].parse(value, place)
+        found[name] = Given(value, place)
     return found
 
 
@@ -117,106 +109,10 @@ def from_environment(environ: Mapping[str, str]) -> tuple[dict[str, Given], list
             continue
         name = variable[len(PREFIX) :].lower()
         if name in KNOWN:
-            found[name] = Given(_value(name, text, variable), variable)
+            found[name] = Given(KNOWN[name].parse(text, variable), variable)
         elif name in INSTEAD:
             warnings.append(f"{variable} has no effect; use {INSTEAD[name]}")
         else:
             known = [f"{PREFIX}{one.upper()}" for one in KNOWN]
-            warnings.append(f"{variable} has no effect{_nearest(variable, known)}")
+            warnings.append(f"{variable} has no effect{did_you_mean(variable, known)}")
     return found, warnings
-
-
-def _value(name: str, value: object, place: str) -> object:
-    if not isinstance(value, str):
-        return value
-    try:
-        return PARSERS[name](ALIASES.get((name, value), value))
-    except ValueError as exc:
-        raise ConfigError(f"{place}={value!r}: {exc}") from None
-
-
-def _nearest(name: str, known: Iterable[str]) -> str:
-    close = difflib.get_close_matches(name, list(known), 1)
-    return f"; did you mean {close[0]!r}?" if close else ""
-
-
-# -- text -> value
-
-
-def boolean(text: str) -> bool:
-    if text.lower() not in TRUE | FALSE:
-        raise ValueError("expected true or false")
-    return text.lower() in TRUE
-
-
-def integer(text: str) -> int:
-    try:
-        return int(text)
-    except ValueError:
-        raise ValueError("expected a whole number") from None
-
-
-def number(text: str) -> float:
-    try:
-        return float(text)
-    except ValueError:
-        raise ValueError("expected a number") from None
-
-
-def optional(parse: Callable[[str], object]) -> Callable[[str], object]:
-    return lambda text: None if text.lower() == "none" else parse(text)
-
-
-def listing(text: str) -> tuple[str, ...]:
-    return tuple(item.strip() for item in text.split(",") if item.strip())
-
-
-def headers(text: str) -> tuple[tuple[str, str], ...]:
-    """Read one `NAME: VALUE` per line, or words `NAME:VALUE` as Uvicorn reads the variable."""
-    words = text.split()
-    lines = words if all(map(HEADER.fullmatch, words)) else text.splitlines()
-    pairs = [line.partition(":") for line in lines if line.strip()]
-    if not all(colon and name.strip() for name, colon, _ in pairs):
-        raise ValueError("expected NAME:VALUE")
-    return tuple((name.strip(), value.strip()) for name, _, value in pairs)
-
-
-def mapping(text: str) -> dict[str, str]:
-    """Read `NAME=VALUE` pairs with commas between them."""
-    pairs = [item.partition("=") for item in listing(text)]
-    if not all(name.strip() and equals for name, equals, _ in pairs):
-        raise ValueError("expected NAME=VALUE,NAME=VALUE")
-    return {name.strip(): value.strip() for name, _, value in pairs}
-
-
-# Where the type of the default does not tell.
-_SPECIAL: Final[Mapping[str, Callable[[str], object]]] = {
-    "disconnect_grace_period": optional(number),
-    "forwarded_allow_ips": listing,
-    "forwarder_headers": listing,
-    "headers": headers,
-    "limit_concurrency": optional(integer),
-    "proxy_allow_ips": listing,
-    "secure_scheme_headers": mapping,
-    "timeout_graceful_shutdown": number,
-    "ws_ping_interval": optional(number),
-    "ws_ping_timeout": optional(number),
-}
-_BY_TYPE: Final[Mapping[type, Callable[[str], object]]] = {
-    bool: boolean,
-    int: integer,
-    float: number,
-    str: str,
-}
-
-
-def _parsers() -> dict[str, Callable[[str], object]]:
-    defaults = {item.name: item.default for item in dataclasses.fields(ServerConfig)}
-    return {
-        name: _SPECIAL[name] if name in _SPECIAL else _BY_TYPE[type(default)]
-        for name, default in (defaults | dict(BESIDE)).items()
-    }
-
-
-PARSERS: Final = _parsers()
-KNOWN: Final = frozenset(PARSERS)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from uvicorn_worker.errors import ConfigError
-from uvicorn_worker.gunicorn.options import BESIDE, from_class, from_environment
+from uvicorn_worker.gunicorn.options import BESIDE, KNOWN, from_class, from_environment
 from uvicorn_worker.loops import check_loop
 from uvicorn_worker.serverconfig import ServerConfig
 from uvicorn_worker.service import make_engine, make_parser
@@ -83,7 +83,7 @@ def read_settings(
     check_loop(config.loop)
     make_parser(config.http)  # says which package is missing, here where it ends the start
     make_engine(config.ws)
-    beside = {name: given[name].value if name in given else BESIDE[name] for name in BESIDE}
+    beside = {name: given[name].value if name in given else KNOWN[name].default for name in BESIDE}
     return Settings(
         config=config,
         graceful_timeout=float(config.timeout_graceful_shutdown or 0),

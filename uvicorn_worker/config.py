@@ -1,0 +1,237 @@
+"""What one server process is told: the server's settings, and everything around them.
+
+`Config` is the public class: `Config("app:app", port=8000)`. Its fields are the options of the
+command `uvicorn-worker`, of its environment and of its files; see `options`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+from uvicorn_worker.errors import ConfigError
+from uvicorn_worker.options import options_of, setting
+from uvicorn_worker.serverconfig import LIMITS, PROTOCOLS, ServerConfig
+from uvicorn_worker.values import (
+    INTEGER,
+    LIST,
+    MODE,
+    OBJECT,
+    PATH,
+    SIZE,
+    SWITCH,
+    TEXT,
+    Kind,
+    at_least,
+    between,
+    choice,
+    optional,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+InterfaceName = Literal["auto", "asgi3", "asgi2", "wsgi"]
+LogFormat = Literal["text", "json"]
+LogLevel = Literal["critical", "error", "warning", "info", "debug", "trace"]
+
+# The topics of `--help`, beside those of the server's own settings.
+APPLICATION: Final = "Application"
+BINDING: Final = "Binding"
+LOGGING: Final = "Logging"
+TLS: Final = "TLS"
+PROCESSES: Final = "Processes"
+
+# The levels of `logging`, and one below them.
+TRACE: Final = 5
+
+
+def _log_level(value: object) -> bool:
+    return value in LEVELS.choices or (isinstance(value, int) and not isinstance(value, bool))
+
+
+LEVELS: Final = choice("critical", "error", "warning", "info", "debug", "trace")
+# Code may also give a number, as `logging` has them.
+LOG_LEVEL: Final = optional(dataclasses.replace(LEVELS, accepts=_log_level))
+# Code may also give what `logging.config.dictConfig` takes, or a configparser.
+LOG_CONFIG: Final = optional(dataclasses.replace(PATH, accepts=lambda value: True))
+APP: Final = Kind(
+    expected="MODULE:ATTRIBUTE or an application",
+    metavar="APP",
+    parse=str,
+    accepts=lambda value: callable(value) or (isinstance(value, str) and bool(value)),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Config(ServerConfig):
+    """Settings of one server process.
+
+    The application may be positional, everything else is by name. None stands for the default
+    wherever it does not switch something off, text for the value that it would mean on the
+    command line.
+
+    Raises:
+        ConfigError: a value is out of range, or two do not go together.
+    """
+
+    # -- the application
+    app: Any = setting("", "application, as MODULE:ATTRIBUTE", kind=APP, group=APPLICATION)
+    _: dataclasses.KW_ONLY
+    app_dir: str = setting(
+        "", "folder to import from, before all others", kind=PATH, group=APPLICATION
+    )
+    factory: bool = setting(
+        False, "call what APP names to get the application", kind=SWITCH, group=APPLICATION
+    )
+    interface: InterfaceName = setting(
+        "auto",
+        "how the application is called; `wsgi` needs the package a2wsgi",
+        kind=choice("auto", "asgi3", "asgi2", "wsgi"),
+        group=APPLICATION,
+    )
+    env_file: str | None = setting(
+        None, "file of variables for the environment", kind=optional(PATH), group=APPLICATION
+    )
+    reset_contextvars: bool = setting(
+        False,
+        "requests never see context variables set before them: always so here",
+        kind=SWITCH,
+        group=APPLICATION,
+    )
+
+    # -- where it listens
+    host: str = setting("127.0.0.1", "address or name to listen on", group=BINDING)
+    port: int = setting(
+        8000, "port to listen on; 0: any free one", between(0, 65535), group=BINDING
+    )
+    uds: str | None = setting(
+        None,
+        "UNIX socket to listen on, in place of host and port",
+        kind=optional(PATH),
+        group=BINDING,
+    )
+    uds_mode: int = setting(
+        0o666, "permissions of UNIX sockets", between(0, 0o777), kind=MODE, group=BINDING
+    )
+    fd: int | None = setting(
+        None,
+        "inherited socket to listen on, in place of host and port",
+        at_least(0),
+        kind=optional(INTEGER),
+        group=BINDING,
+    )
+    bind: Sequence[str] = setting(
+        (),
+        "HOST:PORT, [IPV6]:PORT, unix:PATH or fd://N, in place of host and port; may be repeated",
+        kind=LIST,
+        group=BINDING,
+        flags=("-b",),
+    )
+
+    # -- what is logged
+    log_config: Any = setting(
+        None, "configuration for logging: .ini, .json, .yaml", kind=LOG_CONFIG, group=LOGGING
+    )
+    log_level: LogLevel | int | None = setting(
+        None,
+        "least important level to log; None: info, or as log_config says",
+        kind=LOG_LEVEL,
+        group=LOGGING,
+    )
+    log_format: LogFormat = setting(
+        "text", "`json` logs one object per line", kind=choice("text", "json"), group=LOGGING
+    )
+    access_log: bool = setting(True, "log every request", kind=SWITCH, group=LOGGING)
+    access_log_format: str | None = setting(
+        None,
+        "format of access lines, of Gunicorn's atoms such as %(h)s",
+        kind=optional(TEXT),
+        group=LOGGING,
+        flags=("--access-logformat",),
+    )
+    access_log_skip: Sequence[str] = setting(
+        (),
+        "path whose requests are logged only if they fail; may be repeated",
+        kind=LIST,
+        group=LOGGING,
+    )
+    use_colors: bool | None = setting(
+        None, "colours in the log; None: on a terminal", kind=optional(SWITCH), group=LOGGING
+    )
+
+    # -- TLS
+    ssl_keyfile: str | None = setting(None, "private key", kind=optional(PATH), group=TLS)
+    ssl_certfile: str | None = setting(
+        None, "certificate, and those between it and the root", kind=optional(PATH), group=TLS
+    )
+    ssl_keyfile_password: str | None = setting(
+        None, "password of the private key", kind=optional(TEXT), group=TLS, secret=True
+    )
+    ssl_version: int = setting(
+        17, "protocol version, as a number of the module ssl", at_least(0), group=TLS
+    )
+    ssl_cert_reqs: int = setting(
+        0, "client certificates: 0 none, 1 optional, 2 required", between(0, 2), group=TLS
+    )
+    ssl_ca_certs: str | None = setting(
+        None, "certificates that sign the clients'", kind=optional(PATH), group=TLS
+    )
+    ssl_ciphers: str | None = setting(
+        None, "ciphers, as OpenSSL names them; None: its default", kind=optional(TEXT), group=TLS
+    )
+    ssl_context_factory: Callable[..., Any] | None = setting(
+        None,
+        "called with this configuration and a function that makes the usual context",
+        kind=OBJECT,
+        group=TLS,
+    )
+
+    # -- limits of the process
+    limit_max_requests_jitter: int = setting(
+        0,
+        "up to so many requests are added to limit_max_requests, by chance",
+        at_least(0),
+        group=LIMITS,
+        flags=("--max-requests-jitter",),
+    )
+    h11_max_incomplete_event_size: int | None = setting(
+        None,
+        "bytes of a request's head, with the parser h11",
+        at_least(1),
+        kind=optional(SIZE),
+        group=PROTOCOLS,
+    )
+
+    # -- what only a supervisor can do: known here to say so
+    workers: int | None = setting(
+        None,
+        "processes; more than one need uvicorn-supervisor",
+        at_least(1),
+        kind=optional(INTEGER),
+        group=PROCESSES,
+        flags=("-w",),
+        also="WEB_CONCURRENCY",
+    )
+    reload: bool = setting(
+        False, "restart when code changes; needs uvicorn-supervisor", kind=SWITCH, group=PROCESSES
+    )
+
+    def __post_init__(self) -> None:
+        for option in options_of(Config).values():
+            value = getattr(self, option.name)
+            settled = option.settle(value)
+            if settled is not value:
+                object.__setattr__(self, option.name, settled)
+        ServerConfig.__post_init__(self)
+        given = [name for name in ("uds", "fd", "bind") if getattr(self, name) not in (None, ())]
+        if len(given) > 1:
+            raise ConfigError(f"{' and '.join(given)}: only one of them can say where to listen")
+        if self.ssl_keyfile and not self.ssl_certfile:
+            raise ConfigError(f"ssl_keyfile={self.ssl_keyfile!r} needs ssl_certfile")
+
+    @property
+    def is_ssl(self) -> bool:
+        """Whether connections are encrypted."""
+        return bool(self.ssl_certfile or self.ssl_context_factory)
