@@ -251,14 +251,14 @@ class ServerConfig:
     )
     ws_ping_interval: float | None = setting(
         20.0,
-        "seconds of silence before a ping; None: no pings",
+        "seconds of silence before a ping; None or 0: no pings",
         at_least(0),
         kind=optional(SECONDS),
         group=WEBSOCKETS,
     )
     ws_ping_timeout: float | None = setting(
         20.0,
-        "seconds to wait for any answer to a ping; None: for ever",
+        "seconds to wait for any answer to a ping; None or 0: for ever",
         at_least(0),
         kind=optional(SECONDS),
         group=WEBSOCKETS,

@@ -209,7 +209,7 @@ class WebSocketConnection(asyncio.Protocol):
                 if self._pongs is not None:
                     self._send_pongs()
             except ProtocolViolation as exc:
-                self.fail(exc.code, exc.reason)
+                self._violated(exc)
         elif self._phase is HANDSHAKE:
             self._early += data
             if len(self._early) > EARLY_LIMIT:
@@ -230,7 +230,12 @@ class WebSocketConnection(asyncio.Protocol):
                 self.input_held = True
             self._send_pongs()
         except ProtocolViolation as exc:
-            self.fail(exc.code, exc.reason)
+            self._violated(exc)
+
+    def _violated(self, exc: ProtocolViolation) -> None:
+        """Read no more; close when the application had its turn with the messages before."""
+        self._reader = None
+        self.state.loop.call_soon(self.fail, exc.code, exc.reason)
 
     def message_received(self, message: dict[str, Any], size: int) -> bool:
         assert self._cycle is not None
@@ -564,7 +569,7 @@ class WebSocketConnection(asyncio.Protocol):
     def _look_after_peer(self, now: float) -> None:
         """Send a ping, or see whether anything has come since the last one."""
         config = self.state.config
-        interval, timeout = config.ws_ping_interval, config.ws_ping_timeout
+        interval, timeout = config.ws_ping_interval, config.ws_ping_timeout or None
         assert interval is not None
         if self._pinged:
             self._pinged = False

@@ -165,10 +165,12 @@ class MessageReader:
         """Keep what has not been read."""
         if position == end or self._ended:
             self._rest = b""
-        elif position:
-            self._rest = bytearray(data[position:])
-        else:
-            self._rest = data
+            return
+        if position:
+            # Cut off the front of a bytearray: that moves nothing, however often it is done.
+            data = data if type(data) is bytearray else bytearray(data)
+            del data[:position]
+        self._rest = data
 
     def _inflate(self, first: int, payload: bytes) -> tuple[int, dict[str, Any]]:
         """Return size and message of a compressed frame that is a whole message."""

@@ -309,16 +309,22 @@ def test_any_byte_of_the_client_is_a_sign_of_life(start: Start, connect: Connect
     assert pings >= 3
 
 
-def test_no_pings_where_they_are_switched_off(start: Start, connect: Connect) -> None:
-    server = start(Echo().app, ws_ping_interval=None)
+@pytest.mark.parametrize("interval", [None, 0])
+def test_no_pings_where_they_are_switched_off(
+    interval: float | None, start: Start, connect: Connect
+) -> None:
+    server = start(Echo().app, ws_ping_interval=interval)
     connect(server)
     eventually(lambda: server.server.state.connections)
 
     eventually(lambda: only_connection(server).deadline == float("inf"))
 
 
-def test_pings_without_a_timeout_cut_nobody(start: Start, connect: Connect) -> None:
-    server = start(Echo().app, ws_ping_interval=0.05, ws_ping_timeout=None)
+@pytest.mark.parametrize("timeout", [None, 0])
+def test_pings_without_a_timeout_cut_nobody(
+    timeout: float | None, start: Start, connect: Connect
+) -> None:
+    server = start(Echo().app, ws_ping_interval=0.05, ws_ping_timeout=timeout)
     client = connect(server)
 
     assert [client.read_frame().opcode for _ in range(4)] == [PING] * 4

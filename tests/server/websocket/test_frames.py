@@ -53,8 +53,9 @@ def test_the_server_answers_as_the_rfcs_say(
 
     messages, pongs, close = read_all(client, expected)
 
-    if case.close is None:
+    if case.peer is None:  # a client that closes does not wait for what it has asked for
         assert messages == case.messages
+    if case.close is None:
         client.send(close_frame(4321, b"end"))
         close = client.read_close()
     assert pongs == case.pongs

@@ -402,6 +402,17 @@ def test_an_observer_that_fails_keeps_the_application_out(start: Start, connect:
     eventually(lambda: observer.after_)
 
 
+def test_open_and_close_are_logged_for_developers(start: Start, connect: Connect) -> None:
+    server = start(Echo().app)
+    client = connect(server, path="/a?b")
+    eventually(lambda: server.messages() == ["WebSocket /a: connection open"])
+    client.send(close_frame(1000))
+    client.read_close()
+    client.close()
+
+    eventually(lambda: server.messages()[1:] == ["WebSocket /a: connection closed"])
+
+
 def test_conversations_do_not_share_context_variables(start: Start, connect: Connect) -> None:
     variable: contextvars.ContextVar[int] = contextvars.ContextVar("variable", default=0)
     seen = []
