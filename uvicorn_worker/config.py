@@ -54,8 +54,51 @@ def _log_level(value: object) -> bool:
 LEVELS: Final = choice("critical", "error", "warning", "info", "debug", "trace")
 # Code may also give a number, as `logging` has them.
 LOG_LEVEL: Final = optional(dataclasses.replace(LEVELS, accepts=_log_level))
+# The default of `log_config`. Its parts have the names that people change, in place or in a copy.
+LOGGING_CONFIG: Final[dict[str, Any]] = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {
+        "default": {
+            "()": "uvicorn_worker.logging.DefaultFormatter",
+            "fmt": "%(levelprefix)s %(message)s",
+            "use_colors": None,
+        },
+        "access": {
+            "()": "uvicorn_worker.logging.AccessFormatter",
+            "fmt": '%(levelprefix)s %(client_addr)s - "%(request_line)s" %(status_code)s',
+        },
+    },
+    "handlers": {
+        "default": {
+            "class": "logging.StreamHandler",
+            "formatter": "default",
+            "stream": "ext://sys.stderr",
+        },
+        "access": {
+            "class": "logging.StreamHandler",
+            "formatter": "access",
+            "stream": "ext://sys.stdout",
+        },
+    },
+    "loggers": {
+        "uvicorn": {"handlers": ["default"], "level": "INFO", "propagate": False},
+        "uvicorn.error": {"level": "INFO"},
+        "uvicorn.access": {"handlers": ["access"], "level": "INFO", "propagate": False},
+    },
+}
+
+
+def _show_log_config(value: object) -> str:
+    if isinstance(value, str):
+        return value
+    return "none" if value is None else "built in" if value == LOGGING_CONFIG else "given in code"
+
+
 # Code may also give what `logging.config.dictConfig` takes, or a configparser.
-LOG_CONFIG: Final = optional(dataclasses.replace(PATH, accepts=lambda value: True))
+LOG_CONFIG: Final = dataclasses.replace(
+    optional(PATH), accepts=lambda value: True, show=_show_log_config
+)
 APP: Final = Kind(
     expected="MODULE:ATTRIBUTE or an application",
     metavar="APP",
@@ -132,7 +175,10 @@ class Config(ServerConfig):
 
     # -- what is logged
     log_config: Any = setting(
-        None, "configuration for logging: .ini, .json, .yaml", kind=LOG_CONFIG, group=LOGGING
+        LOGGING_CONFIG,
+        "configuration for logging: .ini, .json, .yaml; none: leave logging as it is",
+        kind=LOG_CONFIG,
+        group=LOGGING,
     )
     log_level: LogLevel | int | None = setting(
         None,

@@ -55,7 +55,10 @@ WORKER = Layers(
         ("http1.request", "websocket.deflate"),
         ("websocket.frames",),
         ("http1.parser", "websocket.engine"),  # what the adapters implement
-        ("access", "scoreboard", "state"),
+        ("access", "logs"),
+        ("logging",),
+        ("scoreboard", "state"),
+        ("logfiles", "tracing"),
         ("config",),  # what one process is told, and in it
         ("serverconfig",),  # what every layer above is given
         ("options",),
@@ -76,6 +79,7 @@ WORKER = Layers(
         "uvloop": ("loops",),
         "websockets": ("websocket.websockets_engine",),
         "wsproto": ("websocket.wsproto_engine",),
+        "yaml": ("logfiles",),
     },
     shared=("gunicorn",),
     pure={
