@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.support.crowd import talk_until_closed
 from tests.support.rawhttp import End
 from tests.support.rawws import TEXT, RawWebSocket, close_frame, frame, request
 from tests.support.waiting import eventually
@@ -51,10 +52,8 @@ def test_term_closes_every_websocket_with_1012(
 ) -> None:
     server = gunicorn(APP, "--workers=2", worker_class=f"uvicorn_worker.{worker}")
     clients = [connect(server) for _ in range(MANY)]
-    server.signal(signal.SIGTERM)
 
-    for client in clients:
-        see_close(client)
+    talk_until_closed(clients, 1012, begin=lambda: server.signal(signal.SIGTERM))
     assert server.wait_exit() == 0
     lines = server.marks_file.read_text().splitlines()
     assert len([line for line in lines if line.startswith("left-1012 ")]) == MANY
@@ -62,16 +61,15 @@ def test_term_closes_every_websocket_with_1012(
         assert [line for line in lines if line.endswith(f" {pid}")][-1] == f"shutdown {pid}"
 
 
+@pytest.mark.parametrize("workers", [1, 2])
 def test_hup_closes_every_websocket_with_1012(
-    gunicorn: StartGunicorn, connect: Callable[..., RawWebSocket]
+    workers: int, gunicorn: StartGunicorn, connect: Callable[..., RawWebSocket]
 ) -> None:
-    server = gunicorn(APP, "--workers=2")
+    server = gunicorn(APP, f"--workers={workers}")
     clients = [connect(server) for _ in range(MANY)]
     old = server.worker_pids()
-    server.signal(signal.SIGHUP)
 
-    for client in clients:
-        see_close(client)
+    talk_until_closed(clients, 1012, begin=lambda: server.signal(signal.SIGHUP))
     # Whoever comes back at once finds a worker.
     with_new = connect(server)
     with_new.send(frame(TEXT, b"hello"))
