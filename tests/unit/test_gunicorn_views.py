@@ -9,16 +9,14 @@ import pytest
 
 from tests.support.exchange import FakeExchange, make_scope
 from uvicorn_worker import __version__
-from uvicorn_worker.gunicorn.views import (
+from uvicorn_worker.exchanges import (
     MAX_REFUSED_TARGET,
-    Objects,
     RefusedExchange,
-    RequestView,
-    ResponseView,
     Site,
     duration,
     make_environ,
 )
+from uvicorn_worker.gunicorn.views import Objects, RequestView, ResponseView
 from uvicorn_worker.proxy_protocol import ProxyInfo
 
 if TYPE_CHECKING:

@@ -35,10 +35,17 @@ WORKER = Layers(
         ("gunicorn.atoms", "gunicorn.options"),
         ("gunicorn.views",),
         ("service",),
-        ("drain", "lifespan", "listeners", "loading", "loops"),
+        ("importing", "sockets"),
+        ("drain", "inherited", "lifespan", "listeners", "loading", "loops", "unixsockets"),
+        ("tls",),
+        ("tlscontext", "tlsscope"),
+        ("certificates",),
         ("http1.connection", "websocket.connection"),
         ("http1.cycle", "http1.state", "websocket.cycle"),
         ("websocket.handshake", "websocket.reader"),
+        ("access", "logs"),
+        ("atoms",),
+        ("exchanges",),
         (
             "http1.body",
             "http1.files",
@@ -50,15 +57,15 @@ WORKER = Layers(
             "proxy",
             "proxy_protocol",
             "websocket.*_engine",
+            "wsgi",
         ),
         ("http1.reader",),
         ("http1.request", "websocket.deflate"),
         ("websocket.frames",),
         ("http1.parser", "websocket.engine"),  # what the adapters implement
-        ("access", "logs"),
         ("logging",),
         ("scoreboard", "state"),
-        ("logfiles", "tracing"),
+        ("binds", "logfiles", "tracing"),
         ("config",),  # what one process is told, and in it
         ("serverconfig",),  # what every layer above is given
         ("options",),
@@ -73,6 +80,7 @@ WORKER = Layers(
         ("http1.state", "http1.connection"),
     ),
     libraries={
+        "a2wsgi": ("wsgi",),
         "gunicorn": ("worker", "gunicorn.*"),
         "h11": ("http1.h11_parser",),
         "httptools": ("http1.httptools_parser",),
@@ -83,6 +91,7 @@ WORKER = Layers(
     },
     shared=("gunicorn",),
     pure={
+        "certificates": IMPURE,
         "errors": IMPURE,
         "values": IMPURE,
         "http1.body": IMPURE,

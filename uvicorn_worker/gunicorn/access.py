@@ -17,8 +17,9 @@ import traceback
 from types import FunctionType
 from typing import TYPE_CHECKING, Any, Final, Protocol, cast
 
+from uvicorn_worker.exchanges import RefusedExchange, Site, duration
 from uvicorn_worker.gunicorn.atoms import AtomSource, make_atoms
-from uvicorn_worker.gunicorn.views import Objects, RefusedExchange, Site, duration
+from uvicorn_worker.gunicorn.views import Objects
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

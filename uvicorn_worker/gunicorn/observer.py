@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from gunicorn.glogging import Logger
 
+from uvicorn_worker.exchanges import Site
 from uvicorn_worker.gunicorn.access import AccessLog
 from uvicorn_worker.gunicorn.settings import custom_hook
-from uvicorn_worker.gunicorn.views import Objects, Site
+from uvicorn_worker.gunicorn.views import Objects
 from uvicorn_worker.proxy import ForwardingPolicy
 
 if TYPE_CHECKING:
