@@ -91,6 +91,7 @@ WORKER = Layers(
     },
     shared=("gunicorn",),
     pure={
+        "binds": IMPURE,
         "certificates": IMPURE,
         "errors": IMPURE,
         "values": IMPURE,
