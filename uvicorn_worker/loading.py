@@ -23,20 +23,26 @@ EXPECTED = "expected `async def app(scope, receive, send)`, or an object with su
 
 
 def resolve_application(
-    app: object, *, factory: bool = False, interface: str = "auto", log: Log | None = None
+    app: object,
+    *,
+    factory: bool = False,
+    interface: str = "auto",
+    log: Log | None = None,
+    serve_wsgi: bool = False,
 ) -> Application:
     """Return `app` as an ASGI 3 application.
 
-    An ASGI 2 application is wrapped, a factory is called once. `factory` says that `app` is one;
-    where it does not, a callable without required arguments is taken for one, with a warning to
-    `log`. `interface` names the shape where the signature misleads.
+    An ASGI 2 or WSGI application is wrapped, a factory is called once. `factory` says that `app`
+    is one; where it does not, a callable without required arguments is taken for one, with a
+    warning to `log`. `interface` names the shape where the signature misleads. What only looks
+    like WSGI is refused unless `serve_wsgi`.
 
     Raises:
-        AppLoadError: it is no ASGI application; the message says what it is.
-        ConfigError: `interface` is none of ours.
+        AppLoadError: it is no application; the message says what it is.
+        ConfigError: `interface` is none of ours, or needs a package that is missing.
     """
-    if interface not in ("auto", "asgi3", "asgi2"):
-        raise ConfigError(_bad_interface(interface))
+    if interface not in ("auto", "asgi3", "asgi2", "wsgi"):
+        raise ConfigError(f"interface={interface!r}: expected one of auto, asgi3, asgi2, wsgi")
     if factory:
         app = _make(app)
     shape = _shape(app) if interface == "auto" else cast("Shape", interface)
@@ -50,6 +56,8 @@ def resolve_application(
             )
         app = _make(app)
         shape = _shape(app)
+    if callable(app) and shape == "wsgi" and (serve_wsgi or interface == "wsgi"):
+        return _wrap_wsgi(app, log)
     if not callable(app) or shape not in ("asgi3", "asgi2"):
         raise AppLoadError(f"{_describe(app)} is not an ASGI application: {_reason(app, shape)}")
     if shape == "asgi2":
@@ -121,6 +129,19 @@ def _wrap_asgi2(app: Callable[..., Any]) -> Application:
     return asgi2_application
 
 
+def _wrap_wsgi(app: Callable[..., Any], log: Log | None) -> Application:
+    try:
+        from uvicorn_worker.wsgi import THREADS, adapt_wsgi
+    except ImportError:
+        raise ConfigError(
+            f"{_describe(app)} is served as a WSGI application, which needs the package a2wsgi: "
+            "pip install 'uvicorn-worker[wsgi]'"
+        ) from None
+    if log is not None:
+        log.info("%s is served as a WSGI application, in %d threads", _describe(app), THREADS)
+    return adapt_wsgi(app)
+
+
 def _describe(app: object) -> str:
     """Return what a person would call the object."""
     kind = type(app)
@@ -136,7 +157,7 @@ def _reason(app: object, shape: Shape) -> str:
     if shape == "wsgi":
         return (
             "it takes (environ, start_response) and looks like a WSGI application; serve it with "
-            "one of Gunicorn's own workers, or wrap it: `a2wsgi.WSGIMiddleware(app)`"
+            "one of Gunicorn's own workers, or set UVICORN_INTERFACE=wsgi"
         )
     if shape == "factory":
         return f"it is a factory again; {EXPECTED}"
@@ -145,12 +166,3 @@ def _reason(app: object, shape: Shape) -> str:
     except (TypeError, ValueError):
         signature = "it takes other arguments"
     return f"{signature}; {EXPECTED}"
-
-
-def _bad_interface(value: str) -> str:
-    if value == "wsgi":
-        return (
-            "interface='wsgi': WSGI applications are not served; use one of Gunicorn's own "
-            "workers, or wrap the application: `a2wsgi.WSGIMiddleware(app)`"
-        )
-    return f"interface={value!r}: expected one of auto, asgi3, asgi2"

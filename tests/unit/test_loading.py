@@ -231,7 +231,7 @@ def test_the_interface_can_be_named_where_the_signature_misleads() -> None:
     assert asyncio.run(call(resolved))["seen"] == "test"
 
 
-@pytest.mark.parametrize("interface", ["wsgi", "asgi4"])
+@pytest.mark.parametrize("interface", ["asgi4", "wsgi3"])
 def test_interfaces_that_are_not_served_are_refused(interface: str) -> None:
     with pytest.raises(ConfigError, match=f"interface='{interface}'"):
         resolve_application(answer, interface=interface)
