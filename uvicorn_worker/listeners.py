@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from uvicorn_worker.state import ServerState
+    from uvicorn_worker.tls import TLSContexts
 
 # The connection in front of the queue failed before it was accepted (accept(2) on Linux passes
 # errors of the network on): the next one may be right.
@@ -52,12 +53,12 @@ class Acceptor:
         sockets: Sequence[socket.socket],
         state: ServerState,
         factory: Callable[[socket.socket], asyncio.Protocol],
-        ssl_context: ssl.SSLContext | None,
+        tls: TLSContexts | None,
     ) -> None:
         self._sockets = list(sockets)
         self._state = state
         self._factory = factory
-        self._ssl = ssl_context
+        self._tls = tls
         self._limit = state.config.limit_connections
         self._opening: set[asyncio.Task[None]] = set()
         self._watching = False
@@ -178,13 +179,13 @@ class Acceptor:
         if self._state.draining:
             timeout = min(timeout or DRAIN_HANDSHAKE_TIMEOUT, DRAIN_HANDSHAKE_TIMEOUT)
         try:
-            if self._ssl is None:
+            if self._tls is None:
                 await loop.connect_accepted_socket(lambda: self._factory(sock), sock)
             else:
                 await loop.connect_accepted_socket(
                     lambda: self._factory(sock),
                     sock,
-                    ssl=self._ssl,
+                    ssl=self._tls.context,
                     ssl_handshake_timeout=timeout,
                 )
         except (OSError, asyncio.TimeoutError) as exc:  # ssl.SSLError is an OSError

@@ -22,13 +22,13 @@ from uvicorn_worker.websocket.connection import Upgrader
 
 if TYPE_CHECKING:
     import socket
-    import ssl
     from collections.abc import Callable, Sequence
 
     from uvicorn_worker.asgi import Application
     from uvicorn_worker.http1.parser import HeadParser
     from uvicorn_worker.serverconfig import HttpParserName, ServerConfig, WebSocketName
     from uvicorn_worker.state import Log, RequestObserver
+    from uvicorn_worker.tls import TLSContexts
     from uvicorn_worker.websocket.engine import FrameEngine
 
 TICK: Final = 1.0  # seconds between renewals of the Date line
@@ -54,7 +54,7 @@ class Service:
         sockets: Sequence[socket.socket],
         log: Log,
         loop: asyncio.AbstractEventLoop,
-        ssl_context: ssl.SSLContext | None = None,
+        tls: TLSContexts | None = None,
         observer: RequestObserver | None = None,
     ) -> None:
         forwarding = ForwardingPolicy(config, os.environ)
@@ -65,16 +65,15 @@ class Service:
             log,
             reader=RequestReader(make_parser(config.http), config, forwarding.names),
             forwarding=forwarding,
-            tls=ssl_context is not None,
+            tls_extension=tls.extension if tls is not None else None,
         )
         state.observer = observer
         engine = make_engine(config.ws)
         if engine is not None:
             state.websocket = Upgrader(engine, compress=config.ws_per_message_deflate)
         state.on_connection_lost = self._connection_lost
-        self._acceptor = Acceptor(
-            sockets, state, lambda sock: HTTPConnection(state, sock), ssl_context
-        )
+        self._tls = tls
+        self._acceptor = Acceptor(sockets, state, lambda sock: HTTPConnection(state, sock), tls)
         self._lifespan: Lifespan | None = None
         self._timers: list[asyncio.TimerHandle] = []
         self._drain_deadline: float | None = None
@@ -103,8 +102,10 @@ class Service:
         ]
 
     def _tick(self) -> None:
-        self.state.tick()
         self._timers[0] = self.state.loop.call_later(TICK, self._tick)
+        self.state.tick()
+        if self._tls is not None:
+            self._tls.watch()
 
     def _sweep(self) -> None:
         """Call whatever connection has reached its deadline."""

@@ -26,14 +26,15 @@ from uvicorn_worker.gunicorn.observer import make_observer
 from uvicorn_worker.gunicorn.reload import error_page
 from uvicorn_worker.gunicorn.settings import Settings, read_settings, settings_without_effect
 from uvicorn_worker.gunicorn.signalled import SignalledWorker
-from uvicorn_worker.gunicorn.tls import server_context
+from uvicorn_worker.gunicorn.tls import make_tls
 from uvicorn_worker.loading import resolve_application
 from uvicorn_worker.loops import new_event_loop
 from uvicorn_worker.service import Service
 
 if TYPE_CHECKING:
-    import ssl
     from collections.abc import Mapping
+
+    from uvicorn_worker.tls import TLSContexts
 
 RELOAD_PAUSE: Final = 1.0  # longest pause of a worker that cannot boot, when code is being edited
 PAUSE_LOOK: Final = 0.05  # seconds between looks at the orders, in such a pause
@@ -58,7 +59,7 @@ class UvicornWorker(SignalledWorker):
         """Called in the master, before the fork: no loop, signals, sockets or logging here."""
         super().__init__(*args, **kwargs)
         self._life: Life | None = None
-        self._ssl_context: ssl.SSLContext | None = None
+        self._tls: TLSContexts | None = None
         self._masters_sockets = self.sockets
 
     @property
@@ -105,7 +106,7 @@ class UvicornWorker(SignalledWorker):
             self._wait_for_orders(0)
             self._draw_max_requests()
             # Before the base class drops privileges: the key may be for root's eyes only.
-            self._ssl_context = server_context(self.cfg)
+            self._tls = make_tls(self.cfg, self.log)
             super().init_process()
         except Exception as exc:
             if self.board.ever_ready:
@@ -180,7 +181,7 @@ class UvicornWorker(SignalledWorker):
             sockets=[getattr(listener, "sock", listener) for listener in self.sockets],
             log=self.log,
             loop=loop,
-            ssl_context=self._ssl_context,
+            tls=self._tls,
             observer=make_observer(self),
         )
         self._loop, self._server = loop, server

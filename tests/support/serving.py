@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from uvicorn_worker.serverconfig import ServerConfig
 from uvicorn_worker.service import Service
+from uvicorn_worker.tls import TLSContexts
+from uvicorn_worker.tlscontext import Loaded
 
 if TYPE_CHECKING:
     import ssl
@@ -81,6 +83,7 @@ def serve(
     http: Literal["auto", "httptools", "h11"] = "httptools",
     loop: Literal["auto", "asyncio", "uvloop"] | None = None,
     uds: Path | None = None,
+    tls: TLSContexts | None = None,
     ssl_context: ssl.SSLContext | None = None,
     observer: RequestObserver | None = None,
     **config: Any,
@@ -97,6 +100,9 @@ def serve(
     log = logging.Logger("test")  # not in the registry: tests do not see each other's records
     records = _Records()
     log.addHandler(records)
+    if ssl_context is not None:
+        context = ssl_context
+        tls = TLSContexts(lambda: Loaded(context), (), log)
     settings: dict[str, Any] = {"timeout_graceful_shutdown": 2.0, **config}
     server = Service(
         ServerConfig(http=http, **settings),
@@ -104,7 +110,7 @@ def serve(
         sockets=[listener],
         log=log,
         loop=event_loop,
-        ssl_context=ssl_context,
+        tls=tls,
         observer=observer,
     )
     ready = threading.Event()

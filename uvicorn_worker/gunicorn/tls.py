@@ -9,6 +9,36 @@ from gunicorn import sock
 
 from uvicorn_worker.errors import ConfigError
 from uvicorn_worker.gunicorn.settings import custom_hook
+from uvicorn_worker.tls import TLSContexts
+from uvicorn_worker.tlscontext import Loaded, PemFile, first_certificate, out_of_date
+
+
+def make_tls(cfg: Any, log: Any) -> TLSContexts | None:
+    """Return the TLS of a worker, None for none. To be called before privileges are dropped.
+
+    Where a hook makes the context nobody knows what of: only a new worker calls it again.
+
+    Raises:
+        ConfigError: it cannot be made; nothing may be served without it.
+    """
+    if not cfg.is_ssl:
+        return None
+    own = custom_hook(cfg, "ssl_context")
+    files = () if own else (cfg.certfile, cfg.keyfile, cfg.ca_certs)
+    return TLSContexts(
+        lambda: _load(cfg), [path for path in files if path], log, may_lose_access=True
+    )
+
+
+def _load(cfg: Any) -> Loaded:
+    context = server_context(cfg)
+    assert context is not None
+    if custom_hook(cfg, "ssl_context"):
+        return Loaded(context)
+    file = PemFile("certfile", cfg.certfile)
+    certificate = first_certificate(file)
+    problem = certificate and out_of_date(certificate)
+    return Loaded(context, certificate, (f"{file}: {problem}",) if problem else ())
 
 
 def server_context(cfg: Any) -> ssl.SSLContext | None:

@@ -16,7 +16,7 @@ import socket
 import struct
 import sys
 import termios
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from uvicorn_worker import proxy_protocol
 from uvicorn_worker.errors import ApplicationError, BadRequest, ClientDisconnected
@@ -74,7 +74,7 @@ class HTTPConnection(asyncio.Protocol):
 
     __slots__ = ("_buffer", "_cycle", "_decoder", "_dropped", "_left", "_partial", "_phase",
                  "_read_paused",
-                 "_received", "_stall_at", "_unsent", "_write_waiters",
+                 "_received", "_stall_at", "_tls", "_unsent", "_write_waiters",
                  "deadline", "fresh", "half_closed", "local", "peer", "sock", "state", "transport",
                  "trusted", "write_paused")  # fmt: skip
 
@@ -95,6 +95,7 @@ class HTTPConnection(asyncio.Protocol):
         self._stall_at = NEVER  # when the peer is given up unless it takes some of them
         self._read_paused = False
         self._write_waiters: list[asyncio.Future[None]] | None = None
+        self._tls: dict[str, Any] | None = None  # the scope's extension, once it was asked for
         self.write_paused = False
         self.half_closed = False
         self.fresh = True  # no request has begun
@@ -273,6 +274,8 @@ class HTTPConnection(asyncio.Protocol):
             state.websocket(self, request, rest)
             return
         scope = state.scopes.http(request, self.peer, self.local)
+        if state.tls:
+            scope["extensions"]["tls"] = self._tls_extension()
         self._cycle = cycle = RequestCycle(self, request, scope)
         if request.length == 0:
             self._phase = ANSWER
@@ -292,6 +295,13 @@ class HTTPConnection(asyncio.Protocol):
             return
         state.cycles.add(cycle)
         cycle.task = start_task(state, cycle.run(state.app))
+
+    def _tls_extension(self) -> dict[str, Any]:
+        """Return a copy of what applications are told of TLS, which they may change."""
+        if self._tls is None:
+            assert self.state.tls_extension is not None
+            self._tls = self.state.tls_extension(self.transport)
+        return self._tls | {"client_cert_chain": self._tls["client_cert_chain"].copy()}
 
     def _forwarded(self, cycle: RequestCycle) -> bool:
         """Apply what a trusted proxy says; return whether the request can go on."""

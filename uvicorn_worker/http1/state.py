@@ -27,7 +27,8 @@ class HTTPState(ServerState):
     """The server's state, and what HTTP needs of its configuration."""
 
     __slots__ = ("body_limit", "context", "filters", "forwarding", "gathers", "keep_alive",
-                 "limit_concurrency", "proxy_peers", "reader", "scopes", "websocket")  # fmt: skip
+                 "limit_concurrency", "proxy_peers", "reader", "scopes", "tls_extension",
+                 "websocket")  # fmt: skip
 
     def __init__(
         self,
@@ -38,9 +39,12 @@ class HTTPState(ServerState):
         *,
         reader: RequestReader,
         forwarding: ForwardingPolicy,
-        tls: bool,
+        tls_extension: Callable[[asyncio.BaseTransport], dict[str, Any]] | None,
     ) -> None:
+        tls = tls_extension is not None
         super().__init__(config, app, loop, log, tls=tls)
+        # Returns what the scope says of an encrypted connection; None where none is.
+        self.tls_extension = tls_extension
         self.reader = reader
         self.forwarding = forwarding
         self.filters = forwarding.filters

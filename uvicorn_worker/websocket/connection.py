@@ -273,8 +273,7 @@ class WebSocketConnection(asyncio.Protocol):
         state, request = self.state, self._request
         assert request is not None
         self._handshake = handshake
-        http_scope = state.scopes.http(request, self.peer, self.local)
-        scope = make_scope(http_scope, handshake.subprotocols)
+        scope = self._make_scope(request, handshake.subprotocols)
         self._cycle = cycle = WebSocketCycle(self, scope, request.target)
         try:
             if trusted:
@@ -294,6 +293,13 @@ class WebSocketConnection(asyncio.Protocol):
         state.cycles.add(cycle)
         cycle.task = start_task(state, cycle.run(state.app))
 
+    def _make_scope(self, request: Request, subprotocols: list[str]) -> dict[str, Any]:
+        state = self.state
+        scope = make_scope(state.scopes.http(request, self.peer, self.local), subprotocols)
+        if state.tls_extension is not None:
+            scope["extensions"]["tls"] = state.tls_extension(self.transport)
+        return scope
+
     def refuse(self, exc: BadRequest) -> None:
         """Answer a handshake that cannot go on, without the application."""
         state, request, cycle = self.state, self._request, self._cycle
@@ -301,7 +307,7 @@ class WebSocketConnection(asyncio.Protocol):
             state.log_refusal(self.peer, exc.reason)
         assert request is not None
         if cycle is None:
-            scope = make_scope(state.scopes.http(request, self.peer, self.local), [])
+            scope = self._make_scope(request, [])
             self._cycle = cycle = WebSocketCycle(self, scope, request.target)
         lines = REFUSAL_LINES[exc.status] + state.common_lines
         response = refusal(exc.status, lines, head_only=request.method == "HEAD")
