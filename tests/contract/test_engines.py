@@ -218,7 +218,7 @@ def test_any_bytes_end_alike_in_both_engines(data: bytes, cuts: list[int]) -> No
 @given(data=st.binary(max_size=2000), key=st.binary(min_size=4, max_size=4))
 def test_masks_are_applied_alike(data: bytes, key: bytes) -> None:
     for engine in ENGINES.values():
-        for given_as in (data, bytearray(data)):
+        for given_as in (data, bytearray(data), memoryview(data)):
             unmasked = engine.unmask(given_as, key)
             assert unmasked == mask(data, key)
             assert type(unmasked) is bytes

@@ -25,7 +25,7 @@ class FrameEngine(Protocol):
     """An adapter of a library."""
 
     @property
-    def unmask(self) -> Callable[[bytes | bytearray, bytes | bytearray], bytes]:
+    def unmask(self) -> Callable[[bytes | bytearray | memoryview, bytes | bytearray], bytes]:
         """A function that applies a masking key of four bytes (RFC 6455 section 5.3)."""
 
     def read(self, data: bytes) -> Frame | None:

@@ -11,6 +11,7 @@ import codecs
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from uvicorn_worker.errors import ProtocolViolation
+from uvicorn_worker.websocket.engine import Frame
 from uvicorn_worker.websocket.frames import (
     BINARY,
     CLOSE,
@@ -34,9 +35,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from uvicorn_worker.websocket.deflate import Inflater
-    from uvicorn_worker.websocket.engine import Frame, FrameEngine
+    from uvicorn_worker.websocket.engine import FrameEngine
 
 MAX_HEAD: Final = 14  # bytes of a frame's head: two, a long length, the masking key
+LARGE: Final = 65536 + MAX_HEAD  # bytes of a frame: from here on its head is as long as can be
 
 _NO_LIMIT: Final = float("inf")
 _PLAIN: Final = frozenset({WHOLE_TEXT, WHOLE_BINARY})
@@ -159,7 +161,7 @@ class MessageReader:
             length = data[position + 2] << 8 | data[position + 3]
             if length > 125:  # else not the shortest form, an error
                 return position + 8, length
-        return position, -1  # large: the way through the engine is no loss
+        return position, -1  # large: the general path is no loss
 
     def _keep(self, data: bytes | bytearray, position: int, end: int) -> None:
         """Keep what has not been read."""
@@ -189,10 +191,20 @@ class MessageReader:
             self._engine.read(head)  # tells what is wrong with the head before the rest comes
             self._wanted = size
             return position
-        frame = self._engine.read(head[:size] + data[position + MAX_HEAD : position + size])
-        assert frame is not None
+        if size < LARGE:
+            frame = self._engine.read(head[:size] + data[position + MAX_HEAD : position + size])
+            assert frame is not None
+        else:
+            frame = self._read_large(head, data, position + size)
         self._take(frame, bool(first & COMPRESSED))
         return position + size
+
+    def _read_large(self, head: bytes, data: bytes | bytearray, stop: int) -> Frame:
+        """Read the frame that ends at `stop` in place: engines would copy it three times."""
+        self._engine.read(head)  # tells what is wrong with it; the rest is payload
+        size = int.from_bytes(head[2:10], "big")
+        with memoryview(data) as view, view[stop - size : stop] as payload:
+            return Frame(head[0] & 15, bool(head[0] & FIN), self._unmask(payload, head[10:]))
 
     def _size(self, head: bytes) -> int:
         """Return the size of the frame that begins with `head`, 0 while that cannot be told."""

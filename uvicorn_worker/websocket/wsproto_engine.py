@@ -12,7 +12,7 @@ from uvicorn_worker.websocket.engine import Frame
 INTEGER_LIMIT = 512
 
 
-def unmask(data: bytes | bytearray, key: bytes | bytearray) -> bytes:
+def unmask(data: bytes | bytearray | memoryview, key: bytes | bytearray) -> bytes:
     length = len(data)
     if length > INTEGER_LIMIT:
         return bytes(XorMaskerSimple(key).process(bytearray(data)))
