@@ -34,11 +34,13 @@ class Phase(enum.IntEnum):
     FREE = 0  # nobody's slot: what a new map is filled with
     BOOTING = 1  # reserved by the master, or claimed and not serving yet
     READY = 2
-    DRAINING = 3
+    DRAINING = 3  # told to go, or goes of its own accord
     EXITED = 4  # at its end: the slot may be given to another worker
+    FAILED = 5  # at its end, although it was neither ready nor told to go
+    KEPT = 6  # was told to go and serves on: those who were to take over could not boot
 
 
-FREE, BOOTING, READY, DRAINING, EXITED = Phase
+FREE, BOOTING, READY, DRAINING, EXITED, FAILED, KEPT = Phase
 
 # A worker beats once a second: five missed beats are a worker that accepts nobody just now.
 FRESH: Final = 5.0
@@ -48,8 +50,6 @@ RESERVED: Final = 10.0
 # The pause before a worker that could not boot exits, and the master forks the next one.
 FIRST_PAUSE: Final = 1.0
 LONGEST_PAUSE: Final = 30.0
-# From the end of the pause to the next worker's reservation: the master looks once a second.
-RETRY_SLACK: Final = 2.0
 # So long after the last failure, the next one is a new story.
 FORGIVEN: Final = 4 * LONGEST_PAUSE
 
@@ -132,15 +132,22 @@ class Slot:
             if phase is READY:
                 self._board.boot_succeeded()
 
+    def exit(self) -> None:
+        """Say that the worker's process ends, and whether that was to be expected.
+
+        The slot is not free at once: siblings want to know what became of a worker they waited
+        for, also when it has gone.
+        """
+        if self._is_ours():
+            ints, phase = self._board._ints, self._base + _PHASE
+            ints[phase] = FAILED if ints[phase] == BOOTING else EXITED
+
     def snapshot(self) -> SlotView:
         """Return what stands in the slot now."""
         return self._board._view(self.index)
 
     def release(self) -> None:
-        """Give the slot back: the worker has ended, or never came to be.
-
-        The worker may call it as its last act, and the master once it has reaped the worker.
-        """
+        """Give the slot back: the worker never came to be, or was reaped by the master."""
         if self._board._ints[self._base + _SERIAL] == self._serial:
             self._board._ints[self._base + _PHASE] = FREE
 
@@ -192,6 +199,25 @@ class Scoreboard:
         views = (self._view(index) for index in range(self._ints[_USED]))
         return [view for view in views if view.phase is not FREE]
 
+    def find(self, generation: int) -> SlotView | None:
+        """Return the slot of a worker, also of one that has ended, until somebody else has it."""
+        return next((view for view in self.views() if view.generation == generation), None)
+
+    def siblings(
+        self, except_slot: Slot, *phases: Phase, now: float | None = None
+    ) -> list[SlotView]:
+        """Return the other workers in these phases that exist, or are about to.
+
+        They have a process (a zombie still counts), or were reserved in the last `RESERVED`
+        seconds.
+        """
+        now = time.monotonic() if now is None else now
+        return [
+            view
+            for view in self._in_phases(phases, except_slot)
+            if (is_alive(view.pid) if view.pid else now - view.reserved_at <= RESERVED)
+        ]
+
     def ready_siblings(self, except_slot: Slot, now: float | None = None) -> int:
         """Return how many other workers accept connections now.
 
@@ -200,22 +226,16 @@ class Scoreboard:
         """
         now = time.monotonic() if now is None else now
         return sum(
-            is_alive(view.pid)
-            for view in self._in_phase(READY, except_slot)
-            if view.heartbeat == 0.0 or now - view.heartbeat <= FRESH
+            view.heartbeat == 0.0 or now - view.heartbeat <= FRESH
+            for view in self.siblings(except_slot, READY, KEPT, now=now)
         )
 
-    def booting_successors(self, except_slot: Slot, now: float | None = None) -> int:
-        """Return how many workers of a later generation are on their way.
-
-        Such a worker is booting and alive, or was reserved in the last `RESERVED` seconds.
-        """
-        now = time.monotonic() if now is None else now
-        return sum(
-            is_alive(view.pid) if view.pid else now - view.reserved_at <= RESERVED
-            for view in self._in_phase(BOOTING, except_slot)
-            if view.generation > except_slot.generation
-        )
+    def successors(
+        self, except_slot: Slot, *phases: Phase, now: float | None = None
+    ) -> list[SlotView]:
+        """Return those of `siblings` that are of a later generation."""
+        views = self.siblings(except_slot, *phases, now=now)
+        return [view for view in views if view.generation > except_slot.generation]
 
     # -- boots
 
@@ -241,10 +261,10 @@ class Scoreboard:
         floats[_LAST_FAILURE] = now
         return _pause(failures + 1)
 
-    def boots_fail(self, now: float) -> bool:
-        """Return whether workers could not boot lately, and another one is to try again."""
-        failures, last = self._ints[_FAILURES], self._floats[_LAST_FAILURE]
-        return failures > 0 and now - last < _pause(failures) + RETRY_SLACK
+    @property
+    def last_boot_failed(self) -> bool:
+        """Whether no worker has become ready since one could not boot."""
+        return self._ints[_FAILURES] > 0
 
     def boot_succeeded(self) -> None:
         """Forget failures and remember that workers can be ready."""
@@ -274,12 +294,12 @@ class Scoreboard:
                 return view
         return replace(view, phase=FREE)
 
-    def _in_phase(self, phase: Phase, except_slot: Slot) -> Iterator[SlotView]:
+    def _in_phases(self, phases: tuple[Phase, ...], except_slot: Slot) -> Iterator[SlotView]:
         ints = self._ints
         for index in range(ints[_USED]):
-            if index != except_slot.index and ints[_WIDTH * (1 + index) + _PHASE] == phase:
+            if index != except_slot.index and ints[_WIDTH * (1 + index) + _PHASE] in phases:
                 view = self._view(index)
-                if view.phase is phase:
+                if view.phase in phases:
                     yield view
 
     def _find_free(self, now: float) -> int | None:

@@ -18,6 +18,7 @@ from uvicorn_worker.errors import (
     EXIT_ABORTED,
     EXIT_BOOT_ERROR,
     EXIT_STOPPED,
+    AppLoadError,
     LifespanError,
     WorkerError,
 )
@@ -108,17 +109,17 @@ class UvicornWorker(SignalledWorker):
             # Before the base class drops privileges: the key may be for root's eyes only.
             self._tls = make_tls(self.cfg, self.log)
             super().init_process()
+        except SystemExit as exc:
+            if self.booted or self.orders.to_go:
+                raise
+            error = AppLoadError(f"the application exited while it was loaded: {exc}")
+            error.__cause__ = exc
+            self._cannot_boot(error)
         except Exception as exc:
-            if self.board.ever_ready:
-                self._boot_later(exc)
-            self._wait_for_orders(min(QUEUE_STEP * (self.age - 1), QUEUE_LONGEST))
-            if not isinstance(exc, WorkerError) and not self.booted:
-                raise  # Gunicorn has words and an exit code of its own for it
-            self.log.error("Worker cannot boot: %s", _describe(exc), exc_info=_unless_plain(exc))
-            raise SystemExit(EXIT_BOOT_ERROR) from None
+            self._cannot_boot(exc)
         finally:
             self._booting = False
-            self.slot.release()
+            self.slot.exit()
 
     def _draw_max_requests(self) -> None:
         if self.settings.max_requests is not None:
@@ -135,6 +136,16 @@ class UvicornWorker(SignalledWorker):
             if self.reloader is not None and exc.filename is not None:
                 self.reloader.add_extra_file(exc.filename)
             self.wsgi = error_page(exc)
+
+    def _cannot_boot(self, exc: Exception) -> NoReturn:
+        """End a worker that cannot serve, and the whole server with it if none ever could."""
+        if self.board.ever_ready:
+            self._boot_later(exc)
+        self._wait_for_orders(min(QUEUE_STEP * (self.age - 1), QUEUE_LONGEST))
+        if not isinstance(exc, WorkerError) and not self.booted:
+            raise exc  # Gunicorn has words and an exit code of its own for it
+        self.log.error("Worker cannot boot: %s", _describe(exc), exc_info=_unless_plain(exc))
+        raise SystemExit(EXIT_BOOT_ERROR) from None
 
     def _boot_later(self, exc: Exception) -> NoReturn:
         """End a worker that cannot serve although others of this master can, or could.

@@ -1,7 +1,8 @@
 """When something breaks: a blocked loop, a dead master, an application that cannot start.
 
 A worker that hangs says where and is replaced; a worker without a master goes; a server that can
-never work halts with a clear exit code, and one that has worked goes on with what it has.
+never work halts with a clear exit code, and one that has worked goes on with what it has (reloads
+that fail: test_reload_called_off.py).
 """
 
 from __future__ import annotations
@@ -15,7 +16,6 @@ from tests.support.gunicorn import MARKING_HOOKS
 from tests.support.inflight import in_flight, was_cut_off
 from tests.support.load import Load
 from tests.support.processes import alive, open_files
-from tests.support.stopping import QUICK, workers_end_within
 from tests.support.waiting import eventually
 
 if TYPE_CHECKING:
@@ -200,46 +200,6 @@ def test_worker_that_cannot_boot_leaves_its_siblings_at_work(
     assert server.get("/pid").text.split()[0] == str(sibling)
     outage.unlink()
     assert sibling in server.wait_for_workers(2)
-
-
-@pytest.mark.xfail(
-    reason="the old worker accepts up to its deadline, and then cuts what it has just accepted",
-    strict=False,  # it may have accepted nothing slow at that moment
-)
-def test_reload_during_an_outage_loses_no_request(gunicorn: StartGunicorn, tmp_path: Path) -> None:
-    """The new generation cannot start at first. Gunicorn tries again when the old worker has
-    gone, so that one serves until its time is up."""
-    outage = tmp_path / "outage"
-    variables = {"STARTUP_FAILS_WHILE": str(outage)}
-    server = gunicorn(APP, "--graceful-timeout", "4", env=variables)
-    (old,) = server.wait_for_workers(1)
-    with Load(server.address, busy=2, reconnecting=2, idle=2) as load:
-        load.wait_for_requests(100)
-        outage.touch()
-        server.signal(signal.SIGHUP)
-        server.wait_for_log("no database today")
-        load.wait_for_requests(100)
-        outage.unlink()
-        (new,) = server.wait_for_workers(1, without={old})
-        eventually(lambda: new in load.outcomes.served_by)
-    assert load.outcomes.losses() == {}
-
-
-@pytest.mark.xfail(
-    reason="a worker takes this stop for a reload: somebody is to relieve it",
-    strict=False,  # it depends on how long ago the last attempt was
-)
-def test_stop_during_an_outage_waits_for_nobody(gunicorn: StartGunicorn, tmp_path: Path) -> None:
-    outage = tmp_path / "outage"
-    options = ["--workers", "2", "--graceful-timeout", "6"]
-    server = gunicorn(APP, *options, env={"STARTUP_FAILS_WHILE": str(outage)})
-    pids = server.wait_for_workers(2)
-    outage.touch()
-    server.signal(signal.SIGKILL, pids.pop())
-    server.wait_for_log("no database today")
-    with workers_end_within(server, QUICK):
-        server.signal(signal.SIGTERM)
-    assert server.wait_exit() == 0
 
 
 @pytest.mark.parametrize("delay", ["0", "0.05"], ids=["at once", "after an await"])

@@ -148,7 +148,7 @@ def test_a_successor_is_seen_from_the_reservation_until_it_is_ready(children: Ch
     me = reserve(board, 1)
     me.claim(os.getpid(), time.monotonic())
     slot = reserve(board, 2)
-    assert board.booting_successors(me) == 1
+    assert len(board.successors(me, BOOTING)) == 1
 
     def boot() -> None:
         slot.claim(os.getpid(), time.monotonic())
@@ -157,15 +157,15 @@ def test_a_successor_is_seen_from_the_reservation_until_it_is_ready(children: Ch
 
     pid = children.start(boot)
     eventually(lambda: slot.snapshot().pid == pid)
-    assert (board.booting_successors(me), board.ready_siblings(me)) == (1, 0)
+    assert (len(board.successors(me, BOOTING)), board.ready_siblings(me)) == (1, 0)
 
     booting.open()
     eventually(lambda: board.ready_siblings(me) == 1)
-    assert board.booting_successors(me) == 0
+    assert board.successors(me, BOOTING) == []
 
     children.kill(pid)
     serving.open()
-    assert (board.booting_successors(me), board.ready_siblings(me)) == (0, 0)
+    assert (len(board.successors(me, BOOTING)), board.ready_siblings(me)) == (0, 0)
 
 
 def test_a_successor_that_dies_while_booting_is_none(children: Children) -> None:
@@ -177,7 +177,7 @@ def test_a_successor_that_dies_while_booting_is_none(children: Children) -> None
     assert children.wait(children.start(lambda: slot.claim(os.getpid(), time.monotonic()))) == 0
 
     assert slot.snapshot().phase is BOOTING
-    assert board.booting_successors(me) == 0
+    assert board.successors(me, BOOTING) == []
 
 
 def test_failed_boots_are_counted_over_processes(children: Children) -> None:
@@ -225,9 +225,14 @@ def test_readers_never_see_half_a_number(children: Children) -> None:
     pid = children.start(write)
     eventually(lambda: slot.snapshot().total in (low, high))
     seen: set[float] = set()
-    for _ in range(20_000):
-        view = slot.snapshot()
-        seen.update((view.in_flight, view.connections, view.total, view.heartbeat))
+
+    def look() -> bool:
+        for _ in range(20_000):
+            view = slot.snapshot()
+            seen.update((view.in_flight, view.connections, view.total, view.heartbeat))
+        return len(seen) >= 4
+
+    eventually(look)  # on a busy machine the writer may not run at all for a while
     gate.open()
 
     assert children.wait(pid) == 0
@@ -257,13 +262,17 @@ def test_a_slot_that_changes_hands_never_shows_a_mixture(children: Children) -> 
 
     pid = children.start(change)
     eventually(lambda: board.ever_ready)
-    ready = 0
-    for _ in range(20_000):
-        for view in board.views():
-            if view.phase is READY:
-                ready += 1
-                assert view.pid == view.generation == view.booted_at == view.reserved_at
+
+    def look() -> bool:
+        ready = 0
+        for _ in range(20_000):
+            for view in board.views():
+                if view.phase is READY:
+                    ready += 1
+                    assert view.pid == view.generation == view.booted_at == view.reserved_at
+        return ready > 0
+
+    eventually(look)  # on a busy machine the writer may not run at all for a while
     gate.open()
 
     assert children.wait(pid) == 0
-    assert ready > 0

@@ -11,8 +11,10 @@ from uvicorn_worker.gunicorn.leaving import (
     IDLE_TIMEOUT,
     IDLE_TIMEOUT_AT_STOP,
     Budget,
+    Meaning,
     Shedding,
     Why,
+    interpret,
 )
 
 
@@ -20,7 +22,9 @@ from uvicorn_worker.gunicorn.leaving import (
 class FakeSiblings:
     ready_now: int = 0
     coming_now: int = 0
-    failing_now: bool = False
+    relieved_at: float = 0.0
+    expected_up_to: int = 0
+    dismissed_now: tuple[int, ...] = ()
 
     def ready(self) -> int:
         return self.ready_now
@@ -28,8 +32,14 @@ class FakeSiblings:
     def coming(self) -> int:
         return self.coming_now
 
-    def failing(self) -> bool:
-        return self.failing_now
+    def relieved(self, since: float) -> bool:
+        return self.relieved_at > since
+
+    def expected(self, youngest: int) -> bool:
+        return 0 < self.expected_up_to <= youngest
+
+    def dismissed(self, generation: int) -> bool:
+        return generation in self.dismissed_now
 
 
 @pytest.mark.parametrize(
@@ -115,16 +125,6 @@ def test_it_stops_accepting_when_the_successor_is_ready() -> None:
     assert not shedding.keep_accepting()
 
 
-def test_it_goes_on_accepting_while_successors_cannot_boot() -> None:
-    siblings = FakeSiblings(failing_now=True)
-    shedding = Shedding(Why.STOP, siblings, set, own_queue=False)
-
-    assert shedding.keep_accepting()
-    assert not shedding.alone
-    siblings.ready_now = 1
-    assert not shedding.keep_accepting()
-
-
 @pytest.mark.parametrize(
     ("why", "ready", "coming", "expected"),
     [
@@ -141,3 +141,34 @@ def test_idle_connections_have_less_time_when_the_server_stops(
     shedding = Shedding(why, FakeSiblings(ready, coming), set, own_queue=False)
 
     assert shedding.idle_timeout == expected
+
+
+@pytest.mark.parametrize(
+    ("siblings", "successor", "meaning"),
+    [
+        pytest.param(FakeSiblings(), 0, Meaning.STOP, id="nobody-was-booting"),
+        pytest.param(FakeSiblings(expected_up_to=7), 7, Meaning.UNKNOWN, id="it-boots"),
+        pytest.param(FakeSiblings(expected_up_to=6), 7, Meaning.UNKNOWN, id="an-older-one-boots"),
+        pytest.param(FakeSiblings(expected_up_to=8), 7, Meaning.FAILED, id="a-later-attempt-boots"),
+        pytest.param(FakeSiblings(), 7, Meaning.FAILED, id="it-has-gone-untold"),
+        pytest.param(FakeSiblings(relieved_at=101), 7, Meaning.RELIEVED, id="it-serves"),
+        pytest.param(
+            FakeSiblings(relieved_at=101, expected_up_to=7), 7, Meaning.RELIEVED, id="one-serves"
+        ),
+        pytest.param(
+            FakeSiblings(relieved_at=99, expected_up_to=7), 7, Meaning.UNKNOWN, id="served-before"
+        ),
+        pytest.param(FakeSiblings(dismissed_now=(7,)), 7, Meaning.STOP, id="it-was-told-too"),
+        pytest.param(FakeSiblings(dismissed_now=(6,)), 7, Meaning.FAILED, id="an-older-was-told"),
+        pytest.param(
+            FakeSiblings(dismissed_now=(7,), expected_up_to=6, relieved_at=101),
+            7,
+            Meaning.STOP,
+            id="all-are-told-one-after-the-other",
+        ),
+    ],
+)
+def test_sigterm_means_what_became_of_the_youngest_worker(
+    siblings: FakeSiblings, successor: int, meaning: Meaning
+) -> None:
+    assert interpret(siblings, 100.0, successor) is meaning

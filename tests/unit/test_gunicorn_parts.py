@@ -15,7 +15,7 @@ from tests.support.gunicorn_config import gunicorn_config
 from tests.support.waiting import eventually
 from uvicorn_worker.errors import ConfigError
 from uvicorn_worker.gunicorn import masters
-from uvicorn_worker.gunicorn.orders import Orders
+from uvicorn_worker.gunicorn.orders import Orders, Term
 from uvicorn_worker.gunicorn.reload import error_page
 from uvicorn_worker.gunicorn.tls import server_context
 from uvicorn_worker.scoreboard import Phase, Scoreboard
@@ -26,15 +26,46 @@ if TYPE_CHECKING:
 # -- orders
 
 
-def test_the_first_order_counts() -> None:
+def told(orders: Orders) -> Term:
+    assert orders.told is not None
+    return orders.told
+
+
+def test_what_sigterm_says_first_and_last_is_known() -> None:
     orders = Orders()
-
     assert not orders.to_go
-    assert (orders.term(), orders.term()) == (True, False)
-    at = orders.term_at
-    orders.term()
+    assert orders.told is None
 
-    assert orders.term_at == at
+    assert (orders.term(7), orders.term(7)) == (True, False)
+    before = told(orders)
+    orders.term(8)
+
+    assert orders.to_go
+    assert (told(orders).at, told(orders).successor) == (before.at, 8)
+    assert before.at < before.again_at < told(orders).again_at
+    orders.term(0)  # it has gone
+    assert told(orders).successor == 8
+
+
+def test_an_order_that_was_called_off_is_none_but_the_next_one_is() -> None:
+    orders = Orders()
+    orders.term(7)
+    before = told(orders)
+
+    orders.call_off(before)
+    assert not orders.to_go
+    assert orders.term()
+    assert told(orders).at > before.at
+
+
+def test_an_order_that_comes_while_another_one_is_called_off_counts() -> None:
+    orders = Orders()
+    orders.term(7)
+    decided_upon = told(orders)
+    orders.term(7)
+
+    orders.call_off(decided_upon)
+
     assert orders.to_go
 
 
@@ -53,6 +84,67 @@ def test_a_worker_has_a_slot_even_when_all_are_taken() -> None:
 
     assert [view.generation for view in board.views()] == [first.generation]
     assert second.snapshot().phase is Phase.BOOTING
+
+
+NOBODY = 2**22 + 17
+"""A process id that Linux never gives (its largest is 2**22)."""
+
+OURS = os.getpid()
+
+
+@pytest.mark.parametrize(
+    ("generation", "phase", "pid", "successor", "expected", "relieved", "dismissed"),
+    [
+        (7, Phase.BOOTING, OURS, 7, True, False, False),
+        (7, Phase.BOOTING, NOBODY, 0, False, False, False),
+        (7, Phase.FAILED, OURS, 0, True, False, False),  # until it was reaped
+        (7, Phase.FAILED, NOBODY, 0, False, False, False),
+        (7, Phase.READY, OURS, 0, True, True, False),
+        (7, Phase.READY, NOBODY, 0, False, False, False),
+        (7, Phase.KEPT, OURS, 0, False, False, False),
+        (7, Phase.DRAINING, OURS, 0, False, False, True),
+        (7, Phase.EXITED, NOBODY, 0, False, False, True),
+        (3, Phase.READY, OURS, 0, False, True, False),  # older than the one that asks
+        (3, Phase.BOOTING, OURS, 0, False, False, False),
+        (8, Phase.BOOTING, OURS, 8, False, False, False),  # another attempt, later
+    ],
+    ids=range(12),  # process ids differ from run to run
+)
+def test_what_a_worker_that_was_told_to_go_sees_of_another_one(
+    generation: int,
+    phase: Phase,
+    pid: int,
+    successor: int,
+    expected: bool,
+    relieved: bool,
+    dismissed: bool,
+) -> None:
+    board = Scoreboard(4)
+    other, own = (masters.reserve(board, number) for number in (generation, 5))
+    own.claim(OURS, 90.0)
+    other.claim(pid, 90.0)
+    other.beat(100.0, in_flight=0, connections=0, total=0)
+    other.set_phase(phase)
+    family = masters.Family(board, own)
+
+    assert family.successor() == successor
+    assert family.expected(7) is expected
+    assert (family.relieved(99.0), family.relieved(100.0)) == (relieved, False)
+    assert family.dismissed(7) is dismissed
+
+
+def test_a_worker_is_irreplaceable_when_boots_fail_and_nobody_else_serves() -> None:
+    board = Scoreboard(4)
+    own, other = (masters.reserve(board, number) for number in (5, 7))
+    other.claim(OURS, 90.0)
+    family = masters.Family(board, own)
+    assert not family.irreplaceable()
+
+    board.boot_failed(100.0)
+    assert family.irreplaceable()
+
+    other.set_phase(Phase.KEPT)
+    assert not family.irreplaceable()
 
 
 def test_only_the_child_of_the_expected_fork_is_told() -> None:

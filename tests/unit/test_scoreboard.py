@@ -14,8 +14,10 @@ from uvicorn_worker.scoreboard import (
     BOOTING,
     DRAINING,
     EXITED,
+    FAILED,
     FREE,
     FRESH,
+    KEPT,
     READY,
     RESERVED,
     Phase,
@@ -178,12 +180,15 @@ def test_the_master_gives_back_the_slot_of_a_worker_that_it_could_not_fork() -> 
         (READY, OURS, 999.0 - FRESH, 0),
         (READY, OURS, 1000.5, 1),  # beaten after we looked at the clock
         (READY, NOBODY, 1000.0, 0),
+        (KEPT, OURS, 1000.0, 1),
+        (KEPT, OURS, 999.0 - FRESH, 0),
+        (FAILED, OURS, 1000.0, 0),
         (BOOTING, OURS, 1000.0, 0),
         (DRAINING, OURS, 1000.0, 0),
         (EXITED, OURS, 1000.0, 0),
         (FREE, OURS, 1000.0, 0),
     ],
-    ids=range(10),  # process ids differ from run to run
+    ids=range(13),  # process ids differ from run to run
 )
 def test_ready_siblings_are_alive_and_beat(phase: Phase, pid: int, beat: float, ready: int) -> None:
     board = Scoreboard(8)
@@ -199,7 +204,7 @@ def test_a_worker_is_not_its_own_sibling_or_successor() -> None:
     me = claimed(board, READY, beat=1000.0)
     assert board.ready_siblings(me, 1000.0) == 0
     me.set_phase(BOOTING)
-    assert board.booting_successors(me, 1000.0) == 0
+    assert board.successors(me, BOOTING, now=1000.0) == []
 
 
 def test_siblings_are_counted() -> None:
@@ -235,7 +240,7 @@ def test_booting_successors_are_younger_and_alive_or_just_reserved(
     else:
         claimed(board, phase, generation=generation, pid=pid)
 
-    assert board.booting_successors(me, now) == booting
+    assert len(board.successors(me, BOOTING, now=now)) == booting
 
 
 def test_the_clock_is_read_when_no_time_is_given() -> None:
@@ -246,7 +251,38 @@ def test_the_clock_is_read_when_no_time_is_given() -> None:
     claimed(board, BOOTING, generation=2)
 
     assert board.ready_siblings(me) == 1
-    assert board.booting_successors(me) == 1
+    assert len(board.successors(me, BOOTING)) == 1
+
+
+def test_a_worker_is_found_by_its_generation_until_another_one_has_its_slot() -> None:
+    board = Scoreboard(2)
+    claimed(board, READY, generation=1)
+    claimed(board, DRAINING, generation=2, pid=NOBODY)
+
+    found = board.find(2)
+    assert found is not None
+    assert (found.generation, found.phase, found.pid) == (2, DRAINING, NOBODY)
+    assert board.find(3) is None
+    reserve(board, generation=3)
+    assert board.find(2) is None
+
+
+@pytest.mark.parametrize(
+    ("phase", "end"),
+    [(BOOTING, FAILED), (READY, EXITED), (DRAINING, EXITED), (KEPT, EXITED)],
+)
+def test_the_slot_of_a_worker_that_ended_tells_whether_that_was_to_be_expected(
+    phase: Phase, end: Phase
+) -> None:
+    board = Scoreboard(1)
+    slot = claimed(board, phase, pid=NOBODY)
+
+    slot.exit()
+
+    assert slot.snapshot().phase is end
+    slot = reserve(board, generation=2)
+    slot.exit()  # nobody has claimed it
+    assert slot.snapshot().phase is BOOTING
 
 
 # -- boots
@@ -304,14 +340,14 @@ def test_is_alive() -> None:
     assert not is_alive(-1)
 
 
-def test_boots_fail_until_one_succeeds_or_none_is_tried() -> None:
+def test_that_the_last_boot_failed_is_known_until_one_succeeds() -> None:
     board = Scoreboard(2)
-    assert not board.boots_fail(100.0)
+    slot = claimed(board, BOOTING)
+    assert not board.last_boot_failed
 
-    pause = board.boot_failed(100.0)
-    assert board.boots_fail(100.0 + pause)
-    assert not board.boots_fail(100.0 + pause + 5.0)
+    board.boot_failed(100.0)
+    slot.set_phase(KEPT)
+    assert board.last_boot_failed
 
-    board.boot_failed(110.0)
-    board.boot_succeeded()
-    assert not board.boots_fail(110.0)
+    slot.set_phase(READY)
+    assert not board.last_boot_failed

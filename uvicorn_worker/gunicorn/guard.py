@@ -16,29 +16,51 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
-def arm(
-    interrupt_at: float, interrupt: Callable[[], None], end_at: float, code: int, report: int
-) -> None:
-    """Call `interrupt` at one instant and end the process with `code` at another.
+class Guard:
+    """Calls `interrupt` at one instant and ends the process with `code` at another.
 
     Instants are monotonic; the end of the process is the end of the guard. `report` is the
-    descriptor that gets the stacks of the threads that were left. May be called in a signal
+    descriptor that gets the stacks of the threads that were left. May be made in a signal
     handler, and again: the first guard that is due acts.
     """
-    # Not `threading`: its locks may be held by the very code that a signal has interrupted.
-    _thread.start_new_thread(_watch, (interrupt_at, interrupt, end_at, code, report))
 
+    __slots__ = ("_armed",)
 
-def _watch(
-    interrupt_at: float, interrupt: Callable[[], None], end_at: float, code: int, report: int
-) -> None:
-    _sleep_until(interrupt_at)
-    interrupt()
-    _sleep_until(end_at)
-    # Nothing here may wait for a lock, as logging does.
-    os.write(report, b"Worker (pid:%d) leaves although threads of it still run:\n" % os.getpid())
-    faulthandler.dump_traceback(report, all_threads=True)
-    os._exit(code)
+    def __init__(
+        self,
+        interrupt_at: float,
+        interrupt: Callable[[], None],
+        end_at: float,
+        code: int,
+        report: int,
+    ) -> None:
+        self._armed = True
+        # Not `threading`: its locks may be held by the very code that a signal has interrupted.
+        _thread.start_new_thread(self._watch, (interrupt_at, interrupt, end_at, code, report))
+
+    def disarm(self) -> None:
+        """Do nothing any more: the process need not end."""
+        self._armed = False
+
+    def _watch(
+        self,
+        interrupt_at: float,
+        interrupt: Callable[[], None],
+        end_at: float,
+        code: int,
+        report: int,
+    ) -> None:
+        _sleep_until(interrupt_at)
+        if self._armed:
+            interrupt()
+        _sleep_until(end_at)
+        if self._armed:
+            # Nothing here may wait for a lock, as logging does.
+            os.write(
+                report, b"Worker (pid:%d) leaves although threads of it still run:\n" % os.getpid()
+            )
+            faulthandler.dump_traceback(report, all_threads=True)
+            os._exit(code)
 
 
 def _sleep_until(instant: float) -> None:

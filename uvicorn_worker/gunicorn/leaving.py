@@ -86,8 +86,39 @@ class Siblings(Protocol):
     def coming(self) -> int:
         """Return how many younger ones are booting."""
 
-    def failing(self) -> bool:
-        """Return whether younger ones could not boot, and others are to try again."""
+    def relieved(self, since: float) -> bool:
+        """Return whether one that was never told to go has turned its loop since that instant."""
+
+    def expected(self, youngest: int) -> bool:
+        """Return whether a younger one, up to that generation, may still relieve this worker."""
+
+    def dismissed(self, generation: int) -> bool:
+        """Return whether that one was told to go, or went when it had served."""
+
+
+class Meaning(enum.Enum):
+    """What a SIGTERM meant that came while another worker was booting."""
+
+    UNKNOWN = "not to be told yet"
+    RELIEVED = "somebody else serves: a reload, or one worker fewer"
+    STOP = "the server stops"
+    FAILED = "nobody else serves or is going to: a reload that has failed"
+
+
+def interpret(siblings: Siblings, since: float, successor: int) -> Meaning:
+    """Return what SIGTERM meant that came at `since`, and last while `successor` was booting.
+
+    `successor` is a generation, the youngest that was booting; 0: none was.
+    Gunicorn takes the oldest workers away. Where it tells the youngest to go as well, it stops; a
+    youngest one that has gone without being told could not boot.
+    """
+    if not successor or siblings.dismissed(successor):
+        return Meaning.STOP
+    if siblings.relieved(since):
+        return Meaning.RELIEVED
+    if siblings.expected(successor):
+        return Meaning.UNKNOWN
+    return Meaning.FAILED
 
 
 class Shedding:
@@ -110,13 +141,12 @@ class Shedding:
         self._connections = connections
         self._own_queue = own_queue
         self._open = set(connections())
-        self._failed = False  # successors could not boot
 
     @property
     def alone(self) -> bool:
         """Whether nobody accepts in this worker's place, now or soon: the server stops."""
         ends = self._why in (Why.STOP, Why.ORPHAN)
-        return ends and not self._siblings.ready() and not self._somebody_is_to_come()
+        return ends and not self._siblings.ready() and not self._siblings.coming()
 
     @property
     def idle_timeout(self) -> float:
@@ -129,7 +159,7 @@ class Shedding:
             return bool(self._siblings.coming()) or self._old_connections()
         if self._siblings.ready():
             return False
-        if self._somebody_is_to_come():
+        if self._siblings.coming():
             return True
         # Its replacement is forked when it has gone: until the work there was is done, it is the
         # only one that answers.
@@ -141,16 +171,7 @@ class Shedding:
             return False
         if self._own_queue:
             return bool(self._siblings.coming())
-        return not self._siblings.ready() and self._somebody_is_to_come()
-
-    def _somebody_is_to_come(self) -> bool:
-        """Return whether this worker is to be relieved.
-
-        Also where its successors could not boot: that was a reload, not a stop. Gunicorn tries
-        again when this worker has gone, or at the next reload; until then nobody else accepts.
-        """
-        self._failed = self._failed or self._siblings.failing()
-        return self._failed or bool(self._siblings.coming())
+        return not self._siblings.ready() and bool(self._siblings.coming())
 
     def _old_connections(self) -> bool:
         """Return whether connections that were open when the worker began to go still are."""

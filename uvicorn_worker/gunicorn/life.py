@@ -13,19 +13,25 @@ import signal
 import time
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from uvicorn_worker.gunicorn import guard
-from uvicorn_worker.gunicorn.leaving import RELOAD_TIMEOUT, Budget, Shedding, Why
-from uvicorn_worker.gunicorn.masters import Family
+from uvicorn_worker.gunicorn.leaving import (
+    RELOAD_TIMEOUT,
+    Budget,
+    Meaning,
+    Shedding,
+    Why,
+    interpret,
+)
 from uvicorn_worker.scoreboard import Phase
 
 if TYPE_CHECKING:
     import threading
     from collections.abc import Callable
 
-    from uvicorn_worker.gunicorn.orders import Orders
+    from uvicorn_worker.gunicorn.masters import Family
+    from uvicorn_worker.gunicorn.orders import Orders, Term
     from uvicorn_worker.gunicorn.reports import Reports
     from uvicorn_worker.gunicorn.settings import Settings
-    from uvicorn_worker.scoreboard import Scoreboard, Slot
+    from uvicorn_worker.scoreboard import Slot
     from uvicorn_worker.service import Service
 
 BEAT: Final = 1.0  # seconds between heartbeats, at most; Gunicorn looks once a second
@@ -33,6 +39,13 @@ BEAT: Final = 1.0  # seconds between heartbeats, at most; Gunicorn looks once a 
 # A stop reaches all workers within milliseconds: look at the others when it has reached them too.
 SETTLE: Final = 0.05
 
+LOOK: Final = 0.05  # seconds between looks at the others, while it is not clear who is to go
+
+# Looks after which it is certain that a reload has failed: Gunicorn up to 23 may be about to
+# repeat a SIGTERM while it finds that the new workers have gone.
+CERTAIN: Final = 4
+
+RELOADERS_MARK: Final = b"1"  # what it writes to the pipe of its worker; our handlers write dots
 RELOADER_TIMEOUT: Final = 0.5  # for Gunicorn's reloader, which ends 0.1 s after its hook
 
 CLEAN_UP: Final = 0.3  # for tasks of the application's own, cancelled when all else has ended
@@ -51,7 +64,7 @@ class Worker(Protocol):
     reloader: threading.Thread | None
     timeout: float
 
-    board: Scoreboard
+    family: Family
     orders: Orders
     reports: Reports
     settings: Settings
@@ -67,8 +80,11 @@ class Worker(Protocol):
     def interrupted(self) -> None:
         """Run the hook `worker_int`, the first time only."""
 
-    def break_in(self) -> None:
-        """Interrupt whatever keeps the loop from turning; called in another thread."""
+    def arm_guard(self, budget: Budget) -> None:
+        """See to it that the process ends in time, whatever the application does."""
+
+    def disarm_guard(self) -> None:
+        """Let the process live: it is not certain any more that it has to end."""
 
 
 class Life:
@@ -97,7 +113,7 @@ class Life:
         self._beat()
         try:
             if await self._start():
-                await self._go(await self._told_to_go())
+                await self._go(await self._serve())
         finally:
             if self._timer is not None:
                 self._timer.cancel()
@@ -108,14 +124,14 @@ class Life:
 
     def signalled(self, pipe: int) -> None:
         """Take note of signals; `pipe` has been written to."""
+        worker, written = self._worker, b""
         with contextlib.suppress(BlockingIOError):
-            os.read(pipe, 4096)
-        worker = self._worker
+            written = os.read(pipe, 4096)
         if worker.orders.aborted:  # and the application has caught the exception that ends it
             self._loop.stop()
-        if not worker.alive and not worker.orders.to_go and self._limit_at is None:
+        if RELOADERS_MARK in written and worker.cfg.reload:
             # Gunicorn's reloader, in its thread; it calls the hook `worker_int` there.
-            self._reload = worker.int_called = bool(worker.cfg.reload)
+            self._reload = worker.int_called = True
         self._deal_with_pending()
         self.wake()
 
@@ -148,14 +164,15 @@ class Life:
         self._server.state.on_request_ended = self._request_ended
         self._server.start_accepting()
         self.served = True
+        self._show_beat()  # before the phase: siblings go by the beats of those that are ready
         self._worker.slot.set_phase(Phase.READY)
         return True
 
     def _must_not_wait(self) -> bool:
         """Whether the start of the application is to be given up."""
         orders = self._worker.orders
-        if orders.term_at is not None:
-            left = self._graceful(orders.term_at).drain - time.monotonic()
+        if (told := orders.told) is not None:
+            left = self._graceful(told.at).drain - time.monotonic()
             if left <= 0:
                 return True
             self._loop.call_later(left, self.wake)
@@ -170,29 +187,95 @@ class Life:
         worker = self._worker
         worker.nr += 1
         if worker.nr >= worker.max_requests and self._limit_at is None:
+            if worker.family.irreplaceable():
+                self._stay_beyond_limit()
+                return
             self._limit_at = time.monotonic()
             worker.log.info("Autorestarting worker after current request.")
             worker.alive = False
             self.wake()
 
+    def _stay_beyond_limit(self) -> None:
+        worker = self._worker
+        if worker.nr == worker.max_requests:  # once
+            worker.log.warning(
+                "max_requests is reached, but workers cannot boot at present: worker (pid:%s) "
+                "serves on until another one has become ready",
+                os.getpid(),
+            )
+
     def _beat(self) -> None:
         """Show that the loop turns, and look after what nobody reports."""
-        worker, state, now = self._worker, self._server.state, time.monotonic()
+        worker = self._worker
         self._timer = self._loop.call_later(self._interval, self._beat)
         if not self._starting:
             # The first one arms Gunicorn's watchdog: not before the application has started.
             worker.notify()
-            worker.slot.beat(
-                now,
-                in_flight=len(state.cycles),
-                connections=len(state.connections),
-                total=state.requests_total,
-            )
+            self._show_beat()
         if os.getppid() != worker.ppid and not self._orphan:
             self._orphan = True
             worker.log.info("Parent changed, shutting down: this worker's master is gone")
             worker.orders.term()
         self.wake()
+
+    def _show_beat(self) -> None:
+        state = self._server.state
+        self._worker.slot.beat(
+            time.monotonic(),
+            in_flight=len(state.cycles),
+            connections=len(state.connections),
+            total=state.requests_total,
+        )
+
+    async def _serve(self) -> tuple[Why, float]:
+        """Return why the worker goes, and since when, as soon as that is certain."""
+        while True:
+            why, at = await self._told_to_go()
+            told = self._worker.orders.told
+            if why is not Why.STOP or told is None or not told.successor:
+                return why, at
+            if order := await self._interpret():
+                return order
+
+    async def _interpret(self) -> tuple[Why, float] | None:
+        """Serve on until it is clear what SIGTERM meant; return None where it was called off.
+
+        Answers announce the close meanwhile, so that clients come back to who serves then. There
+        is no limit to it: as long as nobody else serves, this worker is needed.
+        """
+        worker = self._worker
+        worker.slot.set_phase(Phase.DRAINING)
+        worker.disarm_guard()
+        self._server.state.draining = True
+        failed = 0
+        while True:
+            await asyncio.sleep(LOOK)
+            order, told = self._order(), worker.orders.told
+            if order is None or told is None or order[0] is not Why.STOP:
+                return order
+            meaning = interpret(worker.family, told.at, told.successor)
+            if meaning is Meaning.RELIEVED:
+                return Why.STOP, time.monotonic()
+            if meaning is Meaning.STOP:
+                return Why.STOP, told.again_at
+            failed = failed + 1 if meaning is Meaning.FAILED else 0
+            if failed >= CERTAIN:
+                self._stay(told)
+                return None
+
+    def _stay(self, told: Term) -> None:
+        """Call off what SIGTERM asked for, and serve as if it had not come."""
+        worker = self._worker
+        self._limit_at = None  # to be looked at again
+        worker.alive = True
+        worker.slot.set_phase(Phase.KEPT)
+        worker.orders.call_off(told)
+        self._server.state.draining = False
+        worker.log.error(
+            "Reload called off: no new worker could boot, worker (pid:%s) serves on with the code "
+            "it has. When that is mended, send SIGHUP again",
+            os.getpid(),
+        )
 
     async def _told_to_go(self) -> tuple[Why, float]:
         """Return why the worker is to go, and since when, as soon as it is."""
@@ -208,13 +291,13 @@ class Life:
         if orders.quit_at is not None:
             orders.quit_noticed = True
             return Why.QUIT, orders.quit_at
-        if orders.term_at is not None:
-            return Why.ORPHAN if self._orphan else Why.STOP, orders.term_at
+        if orders.told is not None:
+            return Why.ORPHAN if self._orphan else Why.STOP, orders.told.at
         if self._limit_at is not None:
             return Why.LIMIT, self._limit_at
-        if not worker.alive:
-            return Why.RELOAD if self._reload else Why.RECYCLE, now
-        return None
+        if self._reload:
+            return Why.RELOAD, now
+        return None if worker.alive else (Why.RECYCLE, now)
 
     # -- go
 
@@ -254,7 +337,7 @@ class Life:
             await asyncio.sleep(SETTLE)
         shedding = Shedding(
             why,
-            Family(worker.board, worker.slot),
+            worker.family,
             lambda: server.state.connections,
             own_queue=worker.own_queue,
         )
@@ -278,9 +361,7 @@ class Life:
         return budget
 
     def _guarded(self, budget: Budget) -> Budget:
-        """See to it that the process ends in time, whatever the application does."""
-        worker = self._worker
-        guard.arm(budget.interrupt, worker.break_in, budget.end, 0, worker.reports.descriptor)
+        self._worker.arm_guard(budget)
         return budget
 
     async def _done(self, task: asyncio.Task[Any], enough: Callable[[], bool]) -> bool:

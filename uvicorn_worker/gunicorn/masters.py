@@ -15,7 +15,7 @@ import signal
 import time
 from typing import Final, Protocol
 
-from uvicorn_worker.scoreboard import Scoreboard, Slot
+from uvicorn_worker.scoreboard import Phase, Scoreboard, Slot
 
 # What somebody may send to a worker that has just been forked.
 HELD_BACK: Final = (
@@ -109,7 +109,28 @@ class Family:
         return self._board.ready_siblings(self._slot)
 
     def coming(self) -> int:
-        return self._board.booting_successors(self._slot)
+        return len(self._younger(Phase.BOOTING))
 
-    def failing(self) -> bool:
-        return self._board.boots_fail(time.monotonic())
+    def successor(self) -> int:
+        """Return the generation of the youngest worker that is booting; 0: none is."""
+        return max(self._younger(Phase.BOOTING), default=0)
+
+    def relieved(self, since: float) -> bool:
+        return any(view.heartbeat > since for view in self._board.siblings(self._slot, Phase.READY))
+
+    def expected(self, youngest: int) -> bool:
+        # One that has failed counts until it was reaped: Gunicorn's own count changes then.
+        may_serve = self._younger(Phase.BOOTING, Phase.READY, Phase.FAILED)
+        return any(generation <= youngest for generation in may_serve)
+
+    def dismissed(self, generation: int) -> bool:
+        view = self._board.find(generation)
+        return view is not None and view.phase in (Phase.DRAINING, Phase.EXITED)
+
+    def irreplaceable(self) -> bool:
+        """Return whether nobody else serves, and whoever would replace this worker cannot boot."""
+        return self._board.last_boot_failed and not self.ready()
+
+    def _younger(self, *phases: Phase) -> list[int]:
+        """Return the generations of younger workers in these phases that exist."""
+        return [view.generation for view in self._board.successors(self._slot, *phases)]

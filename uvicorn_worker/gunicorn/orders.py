@@ -4,10 +4,21 @@ from __future__ import annotations
 
 import signal
 import time
-from typing import Final
+from typing import Final, NamedTuple
 
 # Of these a worker takes note only; nobody who knows Gunicorn sends it SIGHUP or SIGUSR2.
 IGNORED: Final = (signal.SIGHUP, signal.SIGUSR2, signal.SIGWINCH)
+
+
+class Term(NamedTuple):
+    """SIGTERM, however often it came: Gunicorn up to 23 repeats it every second."""
+
+    at: float
+    """When it came first."""
+    again_at: float
+    """When it came last."""
+    successor: int
+    """Generation of the youngest worker that was booting when it came, if any was; else 0."""
 
 
 class Orders:
@@ -16,10 +27,19 @@ class Orders:
     Instants are monotonic; None: not told. `pending` are signals to be dealt with by and by.
     """
 
-    __slots__ = ("aborted", "overdue", "pending", "quit_at", "quit_noticed", "term_at")
+    __slots__ = (
+        "_called_off",
+        "_term",
+        "aborted",
+        "overdue",
+        "pending",
+        "quit_at",
+        "quit_noticed",
+    )
 
     def __init__(self) -> None:
-        self.term_at: float | None = None
+        self._term: Term | None = None
+        self._called_off: Term | None = None
         self.quit_at: float | None = None
         self.quit_noticed = False  # the loop acts upon it
         self.aborted = False
@@ -27,15 +47,29 @@ class Orders:
         self.pending: list[int] = []
 
     @property
-    def to_go(self) -> bool:
-        return self.term_at is not None or self.quit_at is not None or self.aborted
+    def told(self) -> Term | None:
+        """SIGTERM, unless what it asked for was called off."""
+        return None if self._term is self._called_off else self._term
 
-    def term(self) -> bool:
-        """Note SIGTERM; return whether it is the first: Gunicorn repeats it every second."""
-        first = self.term_at is None
-        if first:
-            self.term_at = time.monotonic()
-        return first
+    @property
+    def to_go(self) -> bool:
+        return self.told is not None or self.quit_at is not None or self.aborted
+
+    def term(self, successor: int = 0) -> bool:
+        """Note SIGTERM, and the youngest worker that is booting; return whether it is the first.
+
+        One that comes again because of the same workers may find them gone.
+        """
+        told, now = self.told, time.monotonic()
+        if told is None:
+            self._term = Term(now, now, successor)
+        else:
+            self._term = Term(told.at, now, successor or told.successor)
+        return told is None
+
+    def call_off(self, term: Term) -> None:
+        """Forget SIGTERM as it was known when that was decided; one that has come since counts."""
+        self._called_off = term
 
     def quit(self) -> bool:
         """Note SIGQUIT or SIGINT; return whether it is the first."""

@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn
 from gunicorn.workers.base import Worker
 
 from uvicorn_worker.errors import EXIT_ABORTED, EXIT_STOPPED
-from uvicorn_worker.gunicorn import guard, masters
+from uvicorn_worker.gunicorn import masters
+from uvicorn_worker.gunicorn.guard import Guard
 from uvicorn_worker.gunicorn.leaving import Budget
 from uvicorn_worker.gunicorn.orders import IGNORED, Orders
 from uvicorn_worker.gunicorn.reports import Reports
@@ -51,8 +52,10 @@ class SignalledWorker(Worker):  # type: ignore[misc]  # Gunicorn ships no types
         self._loop: asyncio.AbstractEventLoop | None = None  # while it is run
         self._server: Service | None = None
         self._watchdog: Watchdog | None = None
+        self._guard: Guard | None = None
         self.board = masters.scoreboard()
         self.slot = masters.reserve(self.board, self.age)
+        self.family = masters.Family(self.board, self.slot)
         masters.expect_fork(self)
 
     def forked(self) -> None:
@@ -107,11 +110,11 @@ class SignalledWorker(Worker):  # type: ignore[misc]  # Gunicorn ships no types
         if self.orders.overdue:
             raise SystemExit(EXIT_STOPPED)
         self.alive = False
-        if self.orders.term():
+        if self.orders.term(self.family.successor()):
             self.slot.set_phase(Phase.DRAINING)  # siblings do not count on this worker
             if self._booting and hasattr(self, "settings"):
                 budget = Budget.graceful(time.monotonic(), self.settings.graceful_timeout)
-                self._guard(budget)
+                self.arm_guard(budget)
         self._wake()
 
     def handle_quit(self, sig: int, frame: FrameType | None) -> None:
@@ -120,7 +123,7 @@ class SignalledWorker(Worker):  # type: ignore[misc]  # Gunicorn ships no types
         if self.orders.quit():
             self.slot.set_phase(Phase.DRAINING)
             now = time.monotonic()
-            guard.arm(
+            Guard(
                 now + QUIT_NOTICE,
                 self._break_in_unless_noticed,
                 Budget.quick(now).end,
@@ -143,7 +146,7 @@ class SignalledWorker(Worker):  # type: ignore[misc]  # Gunicorn ships no types
         self.alive = False
         if first:
             now = time.monotonic()
-            guard.arm(
+            Guard(
                 now + ABORT_REPORT,
                 lambda: None,
                 now + ABORT_REPORT,
@@ -193,10 +196,16 @@ class SignalledWorker(Worker):  # type: ignore[misc]  # Gunicorn ships no types
             with contextlib.suppress(OSError):
                 os.write(self.PIPE[1], b".")
 
-    def _guard(self, budget: Budget) -> None:
-        guard.arm(
+    def arm_guard(self, budget: Budget) -> None:
+        """See to it that the process ends in time, whatever the application does."""
+        self._guard = Guard(
             budget.interrupt, self.break_in, budget.end, EXIT_STOPPED, self.reports.descriptor
         )
+
+    def disarm_guard(self) -> None:
+        """Let the process live, however long: it is not certain any more that it has to end."""
+        if self._guard is not None:
+            self._guard.disarm()
 
     def break_in(self) -> None:
         """Interrupt what keeps the loop from ending; called by the guard, in its thread."""
