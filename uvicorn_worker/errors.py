@@ -2,6 +2,7 @@
 
 WorkerError
 ├── ConfigError(ValueError)       a setting cannot be honoured: value, place, remedy
+│   └── UsageError                a command line that means nothing
 ├── AppLoadError                  the application could not be imported
 ├── LifespanError                 the application refused to start
 ├── BadRequest                    the peer's fault; carries the status to answer with
@@ -17,8 +18,13 @@ from typing import Final
 # Exit codes: Gunicorn's arbiter gives 3 and 4 a meaning of their own (no respawn).
 EXIT_STOPPED: Final = 0
 EXIT_ABORTED: Final = 1
+EXIT_CONFIG_ERROR: Final = 1
+EXIT_USAGE: Final = 2
 EXIT_BOOT_ERROR: Final = 3
 EXIT_APP_LOAD_ERROR: Final = 4
+# sysexits.h: EX_SOFTWARE. The application has ended the process; whatever it said is not one of
+# the codes above, which a supervisor acts on.
+EXIT_APP_EXITED: Final = 70
 
 
 class WorkerError(Exception):
@@ -27,6 +33,10 @@ class WorkerError(Exception):
 
 class ConfigError(WorkerError, ValueError):
     """A setting has a value that cannot be honoured."""
+
+
+class UsageError(ConfigError):
+    """A command line is wrong."""
 
 
 class AppLoadError(WorkerError):
@@ -67,3 +77,19 @@ class ApplicationError(WorkerError):
 
 class ClientDisconnected(WorkerError, OSError):
     """The client left before its response was complete (ASGI HTTP 2.4: an OSError)."""
+
+
+def exit_code(exc: WorkerError) -> int:
+    """Return the exit code of a process that cannot start because of this."""
+    for kind, code in _EXIT_CODES:
+        if isinstance(exc, kind):
+            return code
+    return EXIT_ABORTED
+
+
+_EXIT_CODES: Final[tuple[tuple[type[WorkerError], int], ...]] = (
+    (UsageError, EXIT_USAGE),
+    (ConfigError, EXIT_CONFIG_ERROR),
+    (LifespanError, EXIT_BOOT_ERROR),
+    (AppLoadError, EXIT_APP_LOAD_ERROR),
+)

@@ -21,6 +21,7 @@ WORKER = Layers(
     ranks=(
         ("worker",),
         ("gunicorn.life", "gunicorn.observer", "gunicorn.signalled", "gunicorn.tls"),
+        ("gunicorn.departure",),
         (
             "gunicorn.access",
             "gunicorn.guard",
@@ -38,14 +39,17 @@ WORKER = Layers(
         ("importing", "sockets"),
         ("drain", "inherited", "lifespan", "listeners", "loading", "loops", "unixsockets"),
         ("tls",),
-        ("tlscontext", "tlsscope"),
+        ("tlscontext", "tlsfailures", "tlsscope"),
         ("certificates",),
         ("http1.connection", "websocket.connection"),
+        ("flow",),
         ("http1.cycle", "http1.state", "websocket.cycle"),
         ("websocket.handshake", "websocket.reader"),
         ("access", "logs"),
         ("atoms",),
-        ("exchanges",),
+        ("exchanges", "linesink", "logging"),
+        ("jsonlines",),
+        ("records",),
         (
             "http1.body",
             "http1.files",
@@ -63,13 +67,13 @@ WORKER = Layers(
         ("http1.request", "websocket.deflate"),
         ("websocket.frames",),
         ("http1.parser", "websocket.engine"),  # what the adapters implement
-        ("logging",),
         ("scoreboard", "state"),
-        ("binds", "logfiles", "tracing"),
+        ("binds", "logfiles", "sourcefiles", "tracing"),
+        ("sources",),
         ("config",),  # what one process is told, and in it
         ("serverconfig",),  # what every layer above is given
         ("options",),
-        ("asgi", "errors", "values"),
+        ("asgi", "daemonthreads", "errors", "values"),
         # The packages themselves: names only. Anyone may ask them for `__version__`.
         ("", "gunicorn", "http1", "websocket"),
     ),
@@ -81,9 +85,11 @@ WORKER = Layers(
     ),
     libraries={
         "a2wsgi": ("wsgi",),
+        "dotenv": ("sourcefiles",),
         "gunicorn": ("worker", "gunicorn.*"),
         "h11": ("http1.h11_parser",),
         "httptools": ("http1.httptools_parser",),
+        "tomli": ("sourcefiles",),
         "uvloop": ("loops",),
         "websockets": ("websocket.websockets_engine",),
         "wsproto": ("websocket.wsproto_engine",),
@@ -95,6 +101,7 @@ WORKER = Layers(
         "certificates": IMPURE,
         "errors": IMPURE,
         "values": IMPURE,
+        "sources": IMPURE,
         "http1.body": IMPURE,
         "http1.head": IMPURE,
         "http1.parser": IMPURE,
@@ -104,6 +111,7 @@ WORKER = Layers(
         "http1.scope": IMPURE,
         "proxy": IMPURE,
         "proxy_protocol": IMPURE,
+        "tlsfailures": IMPURE,
         "websocket.deflate": IMPURE,
         "websocket.frames": IMPURE,
         "websocket.handshake": IMPURE,

@@ -8,15 +8,20 @@ UVICORN_* may be meant for somebody else.
 from __future__ import annotations
 
 import collections.abc
-from typing import TYPE_CHECKING, Final, NamedTuple
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final
 
+from uvicorn_worker import sources
 from uvicorn_worker.config import Config
 from uvicorn_worker.errors import ConfigError
-from uvicorn_worker.options import PREFIX, did_you_mean, options_of
+from uvicorn_worker.options import did_you_mean, options_of
 from uvicorn_worker.serverconfig import ServerConfig
+from uvicorn_worker.sources import Given
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from uvicorn_worker.sources import Layer
 
 # Options that the server's configuration does not hold.
 BESIDE: Final = ("interface", "factory", "limit_max_requests_jitter")
@@ -56,7 +61,8 @@ INSTEAD: Final[Mapping[str, str]] = {
 }
 
 _ALL: Final = options_of(Config)
-KNOWN: Final = {name: _ALL[name] for name in (*options_of(ServerConfig), *BESIDE)}
+# Variables without our prefix are Gunicorn's to read.
+KNOWN: Final = {name: replace(_ALL[name], also="") for name in (*options_of(ServerConfig), *BESIDE)}
 
 # None switches these off; for any other option it stands for "not given". Without a timeout of its
 # own a worker has Gunicorn's.
@@ -65,14 +71,7 @@ OFF_BY_NONE: Final = frozenset(name for name, option in KNOWN.items() if option.
 }
 
 
-class Given(NamedTuple):
-    """An option somebody gave, and where."""
-
-    value: object
-    place: str
-
-
-def from_class(kwargs: Mapping[str, object], owner: str) -> dict[str, Given]:
+def from_class(kwargs: Mapping[str, object], owner: str) -> Layer:
     """Return the options of a worker class's CONFIG_KWARGS.
 
     Raises:
@@ -80,7 +79,7 @@ def from_class(kwargs: Mapping[str, object], owner: str) -> dict[str, Given]:
     """
     if not isinstance(kwargs, collections.abc.Mapping):
         raise ConfigError(f"{owner}.CONFIG_KWARGS={kwargs!r}: expected a dict of options")
-    found: dict[str, Given] = {}
+    found: Layer = {}
     for name, value in kwargs.items():
         place = f"{owner}.CONFIG_KWARGS[{name!r}]"
         if name not in KNOWN and name not in INSTEAD:
@@ -95,24 +94,10 @@ def from_class(kwargs: Mapping[str, object], owner: str) -> dict[str, Given]:
     return found
 
 
-def from_environment(environ: Mapping[str, str]) -> tuple[dict[str, Given], list[str]]:
+def from_environment(environ: Mapping[str, str]) -> tuple[Layer, list[str]]:
     """Return the options in UVICORN_* variables, and a warning for each that has no effect.
 
     Raises:
-        ConfigError: a value that does not parse.
+        ConfigError: a value that does not parse, or that the option cannot have.
     """
-    found: dict[str, Given] = {}
-    warnings: list[str] = []
-    for variable in sorted(environ):
-        text = environ[variable].strip()
-        if not variable.startswith(PREFIX) or not text:
-            continue
-        name = variable[len(PREFIX) :].lower()
-        if name in KNOWN:
-            found[name] = Given(KNOWN[name].parse(text, variable), variable)
-        elif name in INSTEAD:
-            warnings.append(f"{variable} has no effect; use {INSTEAD[name]}")
-        else:
-            known = [f"{PREFIX}{one.upper()}" for one in KNOWN]
-            warnings.append(f"{variable} has no effect{did_you_mean(variable, known)}")
-    return found, warnings
+    return sources.from_environment(environ, KNOWN, elsewhere=INSTEAD)

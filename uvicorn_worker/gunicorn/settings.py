@@ -18,7 +18,7 @@ from uvicorn_worker.service import make_engine, make_parser
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from uvicorn_worker.gunicorn.options import Given
+    from uvicorn_worker.sources import Given
 
 # Field of our configuration -> Gunicorn's setting, and its value where Gunicorn has none yet.
 SOURCES: Final[Mapping[str, tuple[str, object]]] = {
