@@ -14,6 +14,8 @@ import socket
 import ssl
 from typing import TYPE_CHECKING, Final
 
+from uvicorn_worker.tlsfailures import explain
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
@@ -175,9 +177,9 @@ class Acceptor:
 
     async def _connect(self, sock: socket.socket, peer: object) -> None:
         loop = self._state.loop
-        timeout = self._state.config.timeout_ssl_handshake or None
+        timeout = self._state.config.timeout_ssl_handshake
         if self._state.draining:
-            timeout = min(timeout or DRAIN_HANDSHAKE_TIMEOUT, DRAIN_HANDSHAKE_TIMEOUT)
+            timeout = min(timeout, DRAIN_HANDSHAKE_TIMEOUT)
         try:
             if self._tls is None:
                 await loop.connect_accepted_socket(lambda: self._factory(sock), sock)
@@ -195,10 +197,7 @@ class Acceptor:
     def _handshake_failed(self, peer: object, exc: Exception) -> None:
         """Say who failed; `peer` is from accept, as the transport has closed the socket."""
         if isinstance(exc, ssl.SSLError):
-            if exc.reason in ("HTTP_REQUEST", "HTTPS_PROXY_REQUEST"):
-                self._state.log_refusal(_host(peer), "cleartext HTTP on a TLS port")
-            else:
-                self._state.log_refusal(_host(peer), f"TLS handshake failed: {exc}")
+            self._state.log_refusal(_host(peer), explain(exc))
         else:
             self._state.log.debug("Connection from %s ended in its handshake: %s", peer, exc)
 

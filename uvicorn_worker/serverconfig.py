@@ -129,7 +129,7 @@ class ServerConfig:
         flags=("--graceful-timeout",),
     )
     timeout_ssl_handshake: float = setting(
-        15.0, "seconds for a TLS handshake", at_least(0), group=TIMES
+        15.0, "seconds for a TLS handshake", at_least(0.1), group=TIMES
     )
     disconnect_grace_period: float | None = setting(
         None,

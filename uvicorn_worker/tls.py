@@ -163,6 +163,6 @@ def _check(config: Config) -> None:
 def _stamp(path: str) -> tuple[int, int, int, int] | None:
     try:
         found = os.stat(path)  # of what symbolic links lead to: whole folders may be exchanged
-    except OSError:
+    except (OSError, ValueError):  # the text may be none that a path can have
         return None
     return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
