@@ -9,7 +9,6 @@ There is no timer per connection. Each has one `deadline`; the server's sweep ca
 
 from __future__ import annotations
 
-import asyncio
 import enum
 import fcntl
 import socket
@@ -20,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 from uvicorn_worker import proxy_protocol
 from uvicorn_worker.errors import ApplicationError, BadRequest, ClientDisconnected
+from uvicorn_worker.flow import LINGER_TIMEOUT, NEVER, Flow
 from uvicorn_worker.http1.body import ChunkedDecoder
 from uvicorn_worker.http1.cycle import RequestCycle
 from uvicorn_worker.http1.files import send_file
@@ -29,13 +29,12 @@ from uvicorn_worker.http1.request import CHUNKED, field_values
 from uvicorn_worker.http1.state import start_task
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    import asyncio
 
     from uvicorn_worker.asgi import Address
     from uvicorn_worker.http1.request import Request
     from uvicorn_worker.http1.state import HTTPState
 
-NEVER: Final = float("inf")
 CR: Final = 13
 
 # Content that the application has not taken, or pipelined requests that are not due yet: above
@@ -46,9 +45,8 @@ READ_AHEAD_LIMIT: Final = 64 * 1024
 # much as a client may have sent before it sees the answer. More costs more than a new connection.
 DISCARD_LIMIT: Final = 64 * 1024
 
-# RFC 9112 section 9.6: time for the peer to read the last answer and close, in seconds.
-LINGER_TIMEOUT: Final = 2.0
-DRAIN_LINGER_TIMEOUT: Final = 0.5  # a server that stops must not wait long for the silent
+# LINGER_TIMEOUT of a server that stops: it must not wait long for the silent.
+DRAIN_LINGER_TIMEOUT: Final = 0.5
 
 # A peer that takes no byte of its answer for this long is gone, in seconds.
 STALL_TIMEOUT: Final = 60.0
@@ -69,20 +67,15 @@ class Phase(enum.IntEnum):
 PREFACE, IDLE, BODY, ANSWER, LINGER, CLOSED = Phase
 
 
-class HTTPConnection(asyncio.Protocol):
+class HTTPConnection(Flow):
     """Protocol of one accepted connection, and the owner of its request cycle."""
 
     __slots__ = ("_buffer", "_cycle", "_decoder", "_dropped", "_left", "_partial", "_phase",
-                 "_read_paused",
-                 "_received", "_stall_at", "_tls", "_unsent", "_write_waiters",
-                 "deadline", "fresh", "half_closed", "local", "peer", "sock", "state", "transport",
-                 "trusted", "write_paused")  # fmt: skip
-
-    transport: asyncio.Transport
+                 "_received", "_stall_at", "_tls", "_unsent", "_write_waiters", "fresh",
+                 "trusted")  # fmt: skip
 
     def __init__(self, state: HTTPState, sock: socket.socket) -> None:
-        self.state = state
-        self.sock = sock  # the transport's own, for what transports cannot do
+        super().__init__(state, sock)
         self._phase: Phase = IDLE
         self._buffer = b""  # look-ahead: received, not due yet
         self._partial: PartialHead | None = None
@@ -93,16 +86,10 @@ class HTTPConnection(asyncio.Protocol):
         self._dropped = 0  # of a body whose answer is complete already
         self._unsent = 0  # bytes that waited for the peer when they were last looked at; 0: none
         self._stall_at = NEVER  # when the peer is given up unless it takes some of them
-        self._read_paused = False
         self._write_waiters: list[asyncio.Future[None]] | None = None
         self._tls: dict[str, Any] | None = None  # the scope's extension, once it was asked for
-        self.write_paused = False
-        self.half_closed = False
         self.fresh = True  # no request has begun
         self.trusted = False  # the peer's forwarding fields count
-        self.deadline = NEVER
-        self.peer: Address = None
-        self.local: Address = None
 
     # -- transport
 
@@ -179,16 +166,6 @@ class HTTPConnection(asyncio.Protocol):
         for waiter in waiters or ():
             if not waiter.done():
                 waiter.set_result(None)
-
-    def _pause_reading(self) -> None:
-        if not self._read_paused:
-            self._read_paused = True
-            self.transport.pause_reading()
-
-    def _resume_reading(self) -> None:
-        if self._read_paused:
-            self._read_paused = False
-            self.transport.resume_reading()
 
     # -- input
 
@@ -460,12 +437,6 @@ class HTTPConnection(asyncio.Protocol):
         else:
             self._linger()
 
-    def write_parts(self, parts: Sequence[bytes]) -> None:
-        if self.state.gathers:
-            self.transport.writelines(parts)
-        else:
-            self.transport.write(b"".join(parts))
-
     async def drained(self) -> None:
         while self.write_paused:
             waiter = self.state.loop.create_future()
@@ -497,10 +468,7 @@ class HTTPConnection(asyncio.Protocol):
         if cycle is None:
             return
         cycle.lose()
-        grace, task = self.state.config.disconnect_grace_period, cycle.task
-        if grace is not None and task is not None and not task.done():
-            timer = self.state.loop.call_later(grace, task.cancel)
-            task.add_done_callback(lambda _: timer.cancel())
+        self._cancel_later(cycle.task)
 
     def _refuse(self, exc: BadRequest, received: bytes | PartialHead) -> None:
         """Answer a message that never became a request, and close."""
@@ -552,11 +520,7 @@ class HTTPConnection(asyncio.Protocol):
         self._unsent = 0
         self._arm(self._patience())
         self._resume_reading()
-        if self.transport.can_write_eof():
-            try:
-                self.transport.write_eof()
-            except OSError:  # asyncio's asks the kernel at once: the peer has gone already
-                self.abort()
+        self._end_output()
 
     def _patience(self) -> float:
         """Return for how many seconds a peer may be silent once it has all that was sent."""
@@ -643,17 +607,6 @@ class HTTPConnection(asyncio.Protocol):
         if unsent or self.write_paused or self.state.tls:
             return unsent + _unacknowledged(self.sock)
         return 0
-
-    def _input_waits(self) -> bool:
-        """Return whether the kernel holds input that the loop has not delivered yet.
-
-        Timers run before sockets are looked at: without this an idle connection could be closed
-        under a request that has arrived.
-        """
-        try:
-            return bool(self.sock.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT))
-        except OSError:  # nothing there, or nobody
-            return False
 
 
 def _unacknowledged(sock: socket.socket) -> int:

@@ -6,7 +6,6 @@ connection has a timer: each has one `deadline`, and the server's sweep calls `e
 
 from __future__ import annotations
 
-import asyncio
 import enum
 import random
 import socket
@@ -19,6 +18,7 @@ from uvicorn_worker.errors import (
     ClientDisconnected,
     ProtocolViolation,
 )
+from uvicorn_worker.flow import LINGER_TIMEOUT, NEVER, Flow
 from uvicorn_worker.http1.cycle import COPY_LIMIT, RequestCycle
 from uvicorn_worker.http1.head import refusal
 from uvicorn_worker.http1.state import start_task
@@ -43,7 +43,7 @@ from uvicorn_worker.websocket.handshake import (
 from uvicorn_worker.websocket.reader import MessageReader
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    import asyncio
 
     from uvicorn_worker.asgi import Address, Message, ResponseHeaders
     from uvicorn_worker.http1.request import Request
@@ -51,17 +51,11 @@ if TYPE_CHECKING:
     from uvicorn_worker.websocket.engine import FrameEngine
     from uvicorn_worker.websocket.handshake import Handshake
 
-NEVER: Final = float("inf")
-
 # Frames that came before the handshake was answered: above this the socket is not read.
 EARLY_LIMIT: Final = 64 * 1024
 
 # Time for the peer to answer a close frame, in seconds; it may have to read a lot before it.
 CLOSE_TIMEOUT: Final = 10.0
-
-# RFC 9112 section 9.6, and the same for a close frame that says what was wrong: time for the peer
-# to read what was sent last before the connection is cut, in seconds.
-LINGER_TIMEOUT: Final = 2.0
 
 # Closes of a server that goes: so many a second, that their clients do not all come back at once.
 CLOSES_PER_SECOND: Final = 500
@@ -99,21 +93,18 @@ class Denial(RequestCycle):
         pass
 
 
-class WebSocketConnection(asyncio.Protocol):
+class WebSocketConnection(Flow):
     """Protocol of a connection from its handshake on, and the owner of its cycle."""
 
     __slots__ = ("_close_at", "_cycle", "_deflater", "_denial", "_early", "_engine", "_gone",
-                 "_handshake", "_heard", "_phase", "_ping_at", "_pinged", "_pongs",
-                 "_read_paused", "_reader", "_request", "_senders", "_sock", "deadline",
-                 "half_closed", "input_held", "local", "peer", "state", "transport",
-                 "write_paused")  # fmt: skip
+                 "_handshake", "_heard", "_phase", "_ping_at", "_pinged", "_pongs", "_reader",
+                 "_request", "_senders", "input_held")  # fmt: skip
 
     def __init__(
         self, http: HandshakeConnection, engine: FrameEngine, request: Request, early: bytes
     ) -> None:
-        self.state = state = http.state
+        super().__init__(http.state, http.sock)
         self.transport = http.transport
-        self._sock = http.sock
         self.peer = http.peer
         self.local = http.local
         self._engine = engine
@@ -125,7 +116,6 @@ class WebSocketConnection(asyncio.Protocol):
         self._reader: MessageReader | None = None
         self._deflater: Deflater | None = None
         self._phase: Phase = HANDSHAKE
-        self._read_paused = False
         self._senders: deque[asyncio.Future[None]] | None = None
         self._pongs: bytearray | None = None  # the answers that are due
         self._heard = False  # bytes have come since the last ping
@@ -134,12 +124,9 @@ class WebSocketConnection(asyncio.Protocol):
         self._gone = 0  # bytes that had left when the last ping was sent
         self._close_at = NEVER
         self.input_held = False
-        self.write_paused = False
-        self.half_closed = False
-        self.deadline = NEVER
         self.transport.set_protocol(self)
-        state.connections.discard(http)
-        state.connections.add(self)
+        self.state.connections.discard(http)
+        self.state.connections.add(self)
 
     # -- transport
 
@@ -156,7 +143,8 @@ class WebSocketConnection(asyncio.Protocol):
             if self._denial is not None:
                 self._denial.lose()
             self._wake_senders()
-            self._cancel_later(cycle)
+            if not cycle.closed:
+                self._cancel_later(cycle.task)
             if state.observer is not None:
                 try:
                     state.observer.after(cycle)
@@ -165,13 +153,6 @@ class WebSocketConnection(asyncio.Protocol):
             state.log.debug("WebSocket %s: connection closed", cycle.scope["path"])
         if state.on_connection_lost is not None:
             state.on_connection_lost()
-
-    def _cancel_later(self, cycle: WebSocketCycle) -> None:
-        """Cancel an application that does not end although its client has left."""
-        grace, task = self.state.config.disconnect_grace_period, cycle.task
-        if grace is not None and not cycle.closed and task is not None and not task.done():
-            timer = self.state.loop.call_later(grace, task.cancel)
-            task.add_done_callback(lambda _: timer.cancel())
 
     def eof_received(self) -> bool:
         """End with the peer: a WebSocket has no halves (RFC 6455 section 7.1.1)."""
@@ -187,16 +168,6 @@ class WebSocketConnection(asyncio.Protocol):
         self.write_paused = False
         self._send_pongs()
         self._wake_senders()
-
-    def _pause_reading(self) -> None:
-        if not self._read_paused:
-            self._read_paused = True
-            self.transport.pause_reading()
-
-    def _resume_reading(self) -> None:
-        if self._read_paused:
-            self._read_paused = False
-            self.transport.resume_reading()
 
     # -- input
 
@@ -416,12 +387,6 @@ class WebSocketConnection(asyncio.Protocol):
     async def send_file(self, path: str, count: int) -> None:
         raise ApplicationError("a denial cannot send files")
 
-    def write_parts(self, parts: Sequence[bytes]) -> None:
-        if self.state.gathers:
-            self.transport.writelines(parts)
-        else:
-            self.transport.write(b"".join(parts))
-
     async def drained(self) -> None:
         if self.write_paused:
             await self.ready_to_send()
@@ -497,8 +462,7 @@ class WebSocketConnection(asyncio.Protocol):
         self._phase = LINGER
         self._set_deadline(LINGER_TIMEOUT)
         self._resume_reading()
-        if self.transport.can_write_eof():
-            self.transport.write_eof()
+        self._end_output()
 
     # -- ends
 
@@ -540,7 +504,7 @@ class WebSocketConnection(asyncio.Protocol):
     def _drop_input(self) -> None:
         """Take what the kernel holds: closing with input unread would send a reset."""
         try:
-            while self._sock.recv(65536, socket.MSG_DONTWAIT):
+            while self.sock.recv(65536, socket.MSG_DONTWAIT):
                 pass
         except OSError:  # nothing there, or nobody
             pass
@@ -600,13 +564,6 @@ class WebSocketConnection(asyncio.Protocol):
     def _moved(self) -> bool:
         """Return whether the peer has taken something since the deadline was set."""
         return self._bytes_gone() > self._gone
-
-    def _input_waits(self) -> bool:
-        """Return whether the kernel holds input: reading is paused, or the loop was busy."""
-        try:
-            return bool(self._sock.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT))
-        except OSError:  # nothing there, or nobody
-            return False
 
 
 class Upgrader:
