@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import inspect
+import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -183,6 +185,7 @@ def test_a_factory_is_called_with_a_warning_unless_it_is_named_one(app: Any) -> 
     ("app", "reason"),
     [
         pytest.param(wsgi, "function test_loading.wsgi", id="wsgi-function"),
+        pytest.param(wsgi, "or set UVICORN_INTERFACE=wsgi", id="wsgi-hint"),
         pytest.param(WSGI(), "looks like a WSGI application", id="wsgi-object"),
         pytest.param("app:app", "the builtins.str object", id="string"),
         pytest.param(None, "it cannot be called", id="none"),
@@ -229,6 +232,30 @@ def test_the_interface_can_be_named_where_the_signature_misleads() -> None:
     resolved = resolve_application(wrapper, interface="asgi2")
 
     assert asyncio.run(call(resolved))["seen"] == "test"
+
+
+@pytest.mark.parametrize(
+    ("app", "options"),
+    [
+        pytest.param(wsgi, {"serve_wsgi": True}, id="found-function"),
+        pytest.param(WSGI(), {"serve_wsgi": True}, id="found-object"),
+        pytest.param(wsgi, {"interface": "wsgi"}, id="named"),
+        pytest.param(undecorated, {"interface": "wsgi"}, id="named-against-its-signature"),
+        pytest.param(factory_of_wsgi, {"interface": "wsgi", "factory": True}, id="factory"),
+    ],
+)
+def test_wsgi_applications_are_wrapped_where_they_are_asked_for(
+    app: Any, options: dict[str, Any]
+) -> None:
+    assert inspect.iscoroutinefunction(resolve_application(app, **options))
+
+
+def test_wsgi_without_its_package_is_told_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "a2wsgi", None)
+    monkeypatch.delitem(sys.modules, "uvicorn_worker.wsgi", raising=False)
+
+    with pytest.raises(ConfigError, match=r"pip install 'uvicorn-worker\[wsgi\]'"):
+        resolve_application(wsgi, interface="wsgi")
 
 
 @pytest.mark.parametrize("interface", ["asgi4", "wsgi3"])
