@@ -22,7 +22,8 @@ from uvicorn_worker.errors import (
     LifespanError,
     WorkerError,
 )
-from uvicorn_worker.gunicorn.life import Life, clean_up
+from uvicorn_worker.gunicorn.departure import clean_up
+from uvicorn_worker.gunicorn.life import Life
 from uvicorn_worker.gunicorn.observer import make_observer
 from uvicorn_worker.gunicorn.reload import error_page
 from uvicorn_worker.gunicorn.settings import Settings, read_settings, settings_without_effect

@@ -22,6 +22,7 @@ WORKER = Layers(
         ("worker",),
         ("gunicorn.life", "gunicorn.observer", "gunicorn.signalled", "gunicorn.tls"),
         ("gunicorn.departure",),
+        ("gunicorn.departure",),
         (
             "gunicorn.access",
             "gunicorn.guard",
