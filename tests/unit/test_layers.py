@@ -22,7 +22,6 @@ WORKER = Layers(
         ("worker",),
         ("gunicorn.life", "gunicorn.observer", "gunicorn.signalled", "gunicorn.tls"),
         ("gunicorn.departure",),
-        ("gunicorn.departure",),
         (
             "gunicorn.access",
             "gunicorn.guard",
@@ -47,6 +46,7 @@ WORKER = Layers(
         ("http1.cycle", "http1.state", "websocket.cycle"),
         ("websocket.handshake", "websocket.reader"),
         ("access", "logs"),
+        ("textlines",),
         ("atoms",),
         ("exchanges", "linesink", "logging"),
         ("jsonlines",),
@@ -119,6 +119,28 @@ WORKER = Layers(
         "websocket.reader": IMPURE,
     },
 )
+
+SUPERVISOR = Layers(
+    where="SUPERVISOR in tests/unit/test_layers.py",
+    ranks=(
+        ("pool",),
+        ("lifecycle", "releases", "successor"),
+        ("messages",),
+        ("limits",),
+        ("",),
+    ),
+    libraries={},
+    pure={
+        name: IMPURE
+        for name in ("lifecycle", "limits", "messages", "pool", "releases", "successor")
+    },
+)
+
+
+def test_imports_of_the_supervisor_package_follow_the_layers() -> None:
+    modules, imports = read_imports(ROOT / "supervisor" / "uvicorn_supervisor")
+
+    assert complaints(modules, imports, SUPERVISOR) == []
 
 
 def test_imports_of_the_worker_package_follow_the_layers() -> None:

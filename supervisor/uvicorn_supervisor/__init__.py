@@ -1,0 +1,1 @@
+"""Keeps workers serving: starts, watches, reloads, recycles and stops them."""
