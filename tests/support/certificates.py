@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 PASSWORD = "correct horse"
 _END = "-----END CERTIFICATE-----"
 
+# Python 3.13 is strict about extensions (RFC 5280 section 4.2.1).
 # An attribute type that nobody has registered has to be declared to be used in a name.
 _CONFIG = """\
 oid_section = types
@@ -25,9 +26,13 @@ nobodysType = 1.2.3.40000.5
 distinguished_name = name
 [name]
 [authority]
+authorityKeyIdentifier = keyid
 basicConstraints = critical, CA:true
+keyUsage = critical, keyCertSign, cRLSign
 subjectKeyIdentifier = hash
 [leaf]
+subjectKeyIdentifier = hash
+authorityKeyIdentifier = keyid
 subjectAltName = DNS:localhost, IP:127.0.0.1
 """
 
