@@ -83,10 +83,18 @@ def close_frame(code: int | None = None, reason: bytes = b"") -> bytes:
 class Deflate:
     """The client's side of permessage-deflate."""
 
-    def __init__(self, bits: int = 15, *, reset: bool = False, server_reset: bool = False) -> None:
-        self._bits, self._reset, self._server_reset = bits, reset, server_reset
+    def __init__(
+        self,
+        bits: int = 15,
+        *,
+        server_bits: int = 15,
+        reset: bool = False,
+        server_reset: bool = False,
+    ) -> None:
+        self._bits, self._reset = bits, reset
+        self._server_bits, self._server_reset = server_bits, server_reset
         self._out = zlib.compressobj(wbits=-bits)
-        self._in = zlib.decompressobj(wbits=-15)
+        self._in = zlib.decompressobj(wbits=-server_bits)
 
     def compress(self, data: bytes) -> bytes:
         if self._reset:
@@ -95,7 +103,7 @@ class Deflate:
 
     def decompress(self, data: bytes) -> bytes:
         if self._server_reset:
-            self._in = zlib.decompressobj(wbits=-15)
+            self._in = zlib.decompressobj(wbits=-self._server_bits)
         return self._in.decompress(data + TAIL)
 
 

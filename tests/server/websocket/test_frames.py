@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+import re
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
@@ -141,6 +143,47 @@ def test_each_message_is_compressed_for_itself_where_that_was_agreed(
     assert Deflate().decompress(second.payload) == b"long " * 100
 
 
+@pytest.mark.parametrize("bits", range(9, 16))
+@pytest.mark.parametrize(
+    "resets",
+    [
+        (),
+        ("client_no_context_takeover",),
+        ("server_no_context_takeover",),
+        ("server_no_context_takeover", "client_no_context_takeover"),
+    ],
+    ids=["shared", "client-resets", "server-resets", "both-reset"],
+)
+def test_both_sides_keep_to_the_windows_agreed_on(
+    bits: int, resets: tuple[str, ...], server: RunningServer, connect: Connect
+) -> None:
+    limits = f"server_max_window_bits={bits}; client_max_window_bits={24 - bits}"
+    offer = "; ".join(["permessage-deflate", *resets, limits])
+    client = connect(server, headers=[("Sec-WebSocket-Extensions", offer)])
+    (agreed,) = client.handshake.all(b"sec-websocket-extensions")
+    said = dict(re.findall(r"(\w+_max_window_bits)=(\d+)", agreed.decode()))
+    assert all(reset.encode() in agreed for reset in resets)
+    server_bits, client_bits = (int(said[f"{who}_max_window_bits"]) for who in ("server", "client"))
+    assert server_bits <= bits
+    assert client_bits <= 24 - bits
+    deflate = Deflate(
+        client_bits,
+        server_bits=server_bits,  # a reference further back would be an error of zlib
+        reset="client_no_context_takeover" in resets,
+        server_reset="server_no_context_takeover" in resets,
+    )
+    # What repeats does so at a distance between each window and the next larger one.
+    block = random.Random(1).randbytes(700)
+    gaps = (0, 300, 800, 1800, 3900, 8000, 16_000, 31_000)
+    history = b"".join(block + bytes(gap) for gap in gaps)
+    for size in (16, 128, 1000, 9000, len(history), len(history)):
+        message = history[:size]
+        client.send(frame(BINARY, deflate.compress(message), rsv=4))
+        received = client.read_frame()
+        payload = deflate.decompress(received.payload) if received.rsv else received.payload
+        assert payload == message
+
+
 def test_no_compression_where_it_is_switched_off(start: Start, connect: Connect) -> None:
     server = start(Echo().app, ws_per_message_deflate=False)
     client = connect(server, headers=[("Sec-WebSocket-Extensions", "permessage-deflate")])
@@ -148,6 +191,23 @@ def test_no_compression_where_it_is_switched_off(start: Start, connect: Connect)
     assert client.handshake.all(b"sec-websocket-extensions") == []
     client.send(frame(TEXT, b"long " * 100))
     assert client.read_message() == "long " * 100
+
+
+def test_sixteen_mebibytes_are_the_limit_unless_another_is_set(
+    start: Start, connect: Connect
+) -> None:
+    server = start(Echo().app)
+    full = b"*" * (16 * 1024 * 1024)
+    for size in (1 << 14, 1 << 20, 1 << 24):  # of a fragment
+        client = connect(server)
+        parts = [
+            frame(CONT if place else BINARY, full[place : place + size], fin=False)
+            for place in range(0, len(full), size)
+        ]
+        client.send(b"".join(parts) + frame(CONT))
+        assert client.read_message() == full
+        client.send(b"".join(parts) + frame(CONT, b"*"))
+        assert client.read_close() == (1009, "message is too big")
 
 
 def test_a_size_without_limit(start: Start, connect: Connect) -> None:
