@@ -5,6 +5,7 @@ Read from an `Exchange`, when asked; nothing is kept. Variables have the names o
 
 from __future__ import annotations
 
+import base64
 import re
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final, NamedTuple
@@ -186,3 +187,14 @@ def proxy_info(exchange: Exchange) -> ProxyInfo | None:
     """Return the connection's PROXY header, where the exchange tells."""
     info: ProxyInfo | None = getattr(exchange, "proxy", None)
     return info
+
+
+def read_basic_user(authorization: str) -> str | None:
+    """Return the user name of a field Authorization, None without one (RFC 7617 section 2)."""
+    scheme_name, _, credentials = authorization.partition(" ")
+    if scheme_name.lower() != "basic":
+        return None
+    try:
+        return base64.b64decode(credentials.strip()).partition(b":")[0].decode()
+    except ValueError:  # no base64, or no UTF-8
+        return None

@@ -8,21 +8,20 @@ from __future__ import annotations
 
 import copy
 import http
-import json
 import logging
 import os
 import sys
-import time
-from typing import TYPE_CHECKING, ClassVar, Final, Literal, cast
+from typing import TYPE_CHECKING, Final, Literal, cast
+
+from uvicorn_worker.jsonlines import JsonFormatter
+from uvicorn_worker.records import copy_record
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from typing import TypeAlias
 
-    from uvicorn_worker.state import Exchange
+    from uvicorn_worker.records import AccessFields
 
-    # client address, method, path with query, HTTP version, status code
-    AccessFields: TypeAlias = tuple[str, str, str, str, int]
+__all__ = ["AccessFormatter", "ColourizedFormatter", "DefaultFormatter", "JsonFormatter"]
 
 # SGR parameters, ECMA-48 section 8.3.117.
 RESET: Final = "\033[0m"
@@ -51,21 +50,8 @@ STATUS_COLORS: Final[Mapping[int, str]] = {
     4: RED,
     5: BRIGHT_RED,
 }
+PHRASES: Final[Mapping[int, str]] = {status.value: status.phrase for status in http.HTTPStatus}
 PREFIX_WIDTH: Final = 10  # of "CRITICAL: " or of "INFO:     "
-MAX_ID: Final = 200  # characters of a request's identification: it comes from outside
-
-
-class AccessArgs(tuple[str, str, str, str, int]):
-    """The `args` of an access record: `AccessFields`, and what a formatter may ask for beside.
-
-    `duration` is in seconds. The exchange has ended and stays as it is.
-    """
-
-    exchange: Exchange
-    duration: float
-
-    def __reduce__(self) -> tuple[type, tuple[AccessFields]]:
-        return tuple, (tuple(self),)  # type: ignore[return-value]  # of five, as before
 
 
 def wants_colors(stream: object) -> bool:
@@ -122,7 +108,7 @@ class ColourizedFormatter(logging.Formatter):
         return f"{name}:{blanks}"
 
     def formatMessage(self, record: logging.LogRecord) -> str:
-        shown = _copy(record)
+        shown = copy_record(record)
         fields = vars(shown)
         fields["levelprefix"] = self.level_prefix(record.levelname, record.levelno)
         if self.use_colors and "color_message" in fields:
@@ -146,7 +132,7 @@ class AccessFormatter(ColourizedFormatter):
 
     def get_status_code(self, status_code: int) -> str:
         """Return a status code with its phrase, in colour where wanted."""
-        text = f"{status_code} {_phrase(status_code)}"
+        text = f"{status_code} {PHRASES.get(status_code, '')}"
         color = STATUS_COLORS.get(status_code // 100) if self.use_colors else None
         return f"{color}{text}{RESET}" if color else text
 
@@ -155,130 +141,11 @@ class AccessFormatter(ColourizedFormatter):
         if not (isinstance(args, tuple) and len(args) == 5 and isinstance(args[4], int)):
             return f"{self.level_prefix(record.levelname, record.levelno)} {record.message}"
         client_addr, method, full_path, http_version, status_code = cast("AccessFields", args)
-        request_line = f"{method} {full_path} HTTP/{http_version}"
-        shown = _copy(record)
+        line = f"{method} {full_path} HTTP/{http_version}"
+        shown = copy_record(record)
         vars(shown).update(
             client_addr=client_addr,
-            request_line=f"{BOLD}{request_line}{RESET}" if self.use_colors else request_line,
+            request_line=f"{BOLD}{line}{RESET}" if self.use_colors else line,
             status_code=self.get_status_code(status_code),
         )
         return super().formatMessage(shown)
-
-
-class JsonFormatter(logging.Formatter):
-    """One JSON object per record, in one line of ASCII, whatever the record holds.
-
-    Always `time` (UTC, RFC 3339), `level`, `logger` and `message`; `exception` and `stack` where
-    there are any; then whatever was given as `extra`, as its `repr` where JSON has no such value.
-    Access records have `client`, `method`, `path`, `query`, `http_version`, `status`, `bytes`,
-    `duration` (seconds) and `request_id`: X-Request-ID, else the trace-id of `traceparent`.
-    """
-
-    # Not those of `logging` itself, nor those that other formatters leave behind.
-    KNOWN: ClassVar[frozenset[str]] = frozenset(vars(logging.makeLogRecord({}))) | {
-        "asctime", "color_message", "message", "taskName",
-    }  # fmt: skip
-
-    def __init__(
-        self,
-        fmt: str | None = None,
-        datefmt: str | None = None,
-        style: Literal["%", "{", "$"] = "%",
-        **_: object,
-    ) -> None:
-        """Take what other formatters take: the keys are always the same."""
-        super().__init__()
-        self._second = -1
-        self._stamp = ""
-
-    def format(self, record: logging.LogRecord) -> str:
-        parts = [
-            f'{{"time": "{self._time(record.created)}"',
-            f'"level": {_dump(record.levelname)}',
-            f'"logger": {_dump(record.name)}',
-            f'"message": {_dump(_message(record))}',
-        ]
-        if isinstance(record.args, AccessArgs):
-            parts.append(_dump(access_fields(record.args))[1:-1])
-        if record.exc_info and not record.exc_text:
-            record.exc_text = self.formatException(record.exc_info)
-        if record.exc_text:
-            parts.append(f'"exception": {_dump(record.exc_text)}')
-        if record.stack_info:
-            parts.append(f'"stack": {_dump(self.formatStack(record.stack_info))}')
-        parts += [
-            f"{_dump(str(key))}: {_dump(value)}"
-            for key, value in vars(record).items()
-            if key not in self.KNOWN
-        ]
-        return ", ".join(parts) + "}"
-
-    def _time(self, created: float) -> str:
-        second = int(created)
-        if second != self._second:
-            self._stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
-            self._second = second
-        return f"{self._stamp}.{int((created - second) * 1000):03}Z"
-
-
-def access_fields(args: AccessArgs) -> dict[str, object]:
-    """Return what a structured log says about a request."""
-    client, method, full_path, http_version, status = args
-    path, mark, query = full_path.partition("?")
-    fields: dict[str, object] = {"client": client, "method": method, "path": path}
-    if mark:
-        fields["query"] = query
-    fields |= {
-        "http_version": http_version,
-        "status": status,
-        "bytes": args.exchange.sent,
-        "duration": round(args.duration, 6),
-    }
-    if request_id := find_request_id(args.exchange):
-        fields["request_id"] = request_id
-    return fields
-
-
-def find_request_id(exchange: Exchange) -> str:
-    """Return what names a request across services, empty where it has no name.
-
-    X-Request-ID, else the trace-id of `traceparent` (W3C Trace Context, section 3.2.2.3).
-    """
-    trace_id = ""
-    for name, value in exchange.request_headers:
-        if name == b"x-request-id" and value:
-            return value[:MAX_ID].decode("latin-1")
-        if name == b"traceparent" and value.count(b"-") >= 3:
-            trace_id = value.split(b"-", 2)[1][:MAX_ID].decode("latin-1")
-    return trace_id
-
-
-def _copy(record: logging.LogRecord) -> logging.LogRecord:
-    """Return a record of its own for what one formatter adds (copy.copy takes 3 times as long)."""
-    made = logging.LogRecord.__new__(logging.LogRecord)
-    made.__dict__ = vars(record).copy()
-    return made
-
-
-def _phrase(status: int) -> str:
-    try:
-        return http.HTTPStatus(status).phrase
-    except ValueError:
-        return ""
-
-
-def _message(record: logging.LogRecord) -> str:
-    try:
-        return record.getMessage()
-    except Exception as exc:  # a wrong call of a logger must not cost its message
-        return f"{record.msg!r} with {record.args!r}: {exc}"
-
-
-def _dump(value: object) -> str:
-    try:
-        return json.dumps(value, allow_nan=False, default=repr)
-    except Exception:  # cycles, keys that are no text, a `repr` that fails
-        try:
-            return json.dumps(repr(value))
-        except Exception:
-            return json.dumps(f"<{type(value).__qualname__}>")

@@ -19,7 +19,9 @@ IMPURE = ("asyncio", "logging", "os", "socket", "threading", "time")
 WORKER = Layers(
     where="WORKER in tests/unit/test_layers.py",
     ranks=(
-        ("worker",),
+        ("__main__",),
+        ("cli", "main"),
+        ("checkup", "server", "worker"),
         ("gunicorn.life", "gunicorn.observer", "gunicorn.signalled", "gunicorn.tls"),
         ("gunicorn.departure",),
         (
@@ -35,6 +37,7 @@ WORKER = Layers(
         ),
         ("gunicorn.atoms", "gunicorn.options"),
         ("gunicorn.views",),
+        ("single",),
         ("service",),
         ("importing", "sockets"),
         ("drain", "inherited", "lifespan", "listeners", "loading", "loops", "unixsockets"),
@@ -69,7 +72,7 @@ WORKER = Layers(
         ("websocket.frames",),
         ("http1.parser", "websocket.engine"),  # what the adapters implement
         ("scoreboard", "state"),
-        ("binds", "logfiles", "sourcefiles", "tracing"),
+        ("binds", "flags", "logfiles", "sourcefiles", "tracing"),
         ("sources",),
         ("config",),  # what one process is told, and in it
         ("serverconfig",),  # what every layer above is given
@@ -80,12 +83,16 @@ WORKER = Layers(
     ),
     edges=(
         # Public names that load on first access; the import is for type checkers.
+        ("", "config"),
+        ("", "main"),
+        ("", "server"),
         ("", "worker"),
         # For type checkers: the state keeps the hook to which a connection is handed over.
         ("http1.state", "http1.connection"),
     ),
     libraries={
         "a2wsgi": ("wsgi",),
+        "click": ("flags",),
         "dotenv": ("sourcefiles",),
         "gunicorn": ("worker", "gunicorn.*"),
         "h11": ("http1.h11_parser",),
@@ -130,10 +137,9 @@ SUPERVISOR = Layers(
         ("",),
     ),
     libraries={},
-    pure={
-        name: IMPURE
-        for name in ("lifecycle", "limits", "messages", "pool", "releases", "successor")
-    },
+    pure=dict.fromkeys(
+        ("lifecycle", "limits", "messages", "pool", "releases", "successor"), IMPURE
+    ),
 )
 
 

@@ -15,11 +15,12 @@ import sys
 import time
 import traceback
 from types import FunctionType
-from typing import TYPE_CHECKING, Any, Final, Protocol, cast
+from typing import TYPE_CHECKING, Final, Protocol, cast
 
 from uvicorn_worker.exchanges import RefusedExchange, Site, duration
 from uvicorn_worker.gunicorn.atoms import AtomSource, make_atoms
 from uvicorn_worker.gunicorn.views import Objects
+from uvicorn_worker.records import RecordMaker
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -139,12 +140,10 @@ class _Caller:
 class _LineWriter:
     """Writes the line in the stead of Gunicorn's own logger.
 
-    A record is made from a template: `logging.Logger.info` looks for its caller and asks the
-    system for names that are the same each time, which takes longer than to format and write.
-    Where somebody has replaced that machinery (tracing libraries do), it is used.
+    Where somebody has replaced the machinery of `logging`, it is used.
     """
 
-    __slots__ = ("_format", "_log", "_logger", "_second", "_site", "_stamp", "_start", "_template")
+    __slots__ = ("_format", "_log", "_logger", "_records", "_second", "_site", "_stamp", "_usual")
 
     def __init__(self, log: OwnLogger, line_format: str, site: Site) -> None:
         self._log = log
@@ -153,8 +152,8 @@ class _LineWriter:
         self._site = site
         self._second = -1
         self._stamp = ""
-        self._start = 0.0
-        self._template: dict[str, Any] | None = None
+        self._records = RecordMaker(self._logger, __file__, "access")
+        self._usual = False
 
     def __call__(self, exchange: Exchange, now: float, objects: Objects | None = None) -> None:
         logger = self._logger
@@ -165,17 +164,10 @@ class _LineWriter:
             self._renew(int(clock))
         try:
             atoms = make_atoms(exchange, now, self._stamp, self._log, self._site)
-            template = self._template
-            if template is None:
+            if self._usual:
+                logger.handle(self._records.make(atoms, clock))
+            else:
                 logger.info(self._format, atoms)
-                return
-            record = logging.LogRecord.__new__(logging.LogRecord)
-            record.__dict__ = fields = template.copy()
-            fields["args"] = atoms
-            fields["created"] = clock
-            fields["msecs"] = int((clock - self._second) * 1000) + 0.0
-            fields["relativeCreated"] = (clock - self._start) * 1000
-            logger.handle(record)
         except Exception:  # a formatter's mistake is no reason to lose a request
             self._log.error("%s", traceback.format_exc())
 
@@ -183,22 +175,7 @@ class _LineWriter:
         """Make what changes once a second, and see whether logging works as it usually does."""
         self._second = second
         self._stamp = self._log.now()
-        self._template = None
-        if logging.getLogRecordFactory() is logging.LogRecord and all(
-            map(
-                _is_of_logging,
-                (logging.Logger.info, logging.Logger._log, logging.Logger.makeRecord),
-            )
-        ):
-            record = logging.LogRecord(
-                self._logger.name, logging.INFO, __file__, 0, self._format, (), None, "access"
-            )
-            self._template = vars(record)
-            self._start = record.created - record.relativeCreated / 1000
-
-
-def _is_of_logging(function: object) -> bool:
-    return type(function) is FunctionType and function.__globals__ is vars(logging)
+        self._usual = self._records.renew(second, self._format)
 
 
 def _is_on(log: object, cfg: AccessConfig) -> bool:
