@@ -177,7 +177,7 @@ def load_pair(
     Raises:
         ConfigError: one of the files cannot be used.
     """
-    _check_certificates(certificate)
+    check_certificates(certificate)
     if not _PRIVATE_KEY.search(key.read()):
         if key is certificate:
             raise ConfigError(f"{certificate} holds no private key, and no other file is given")
@@ -206,11 +206,11 @@ def load_pair(
 
 
 def _load_authorities(context: ssl.SSLContext, authorities: PemFile) -> None:
-    _check_certificates(authorities)
+    check_certificates(authorities)
     context.load_verify_locations(authorities.path)
 
 
-def _check_certificates(file: PemFile) -> None:
+def check_certificates(file: PemFile) -> None:
     """See that a file holds certificates, all of them right; raises ConfigError."""
     if not _CERTIFICATE.search(file.read()):
         raise ConfigError(f"{file}: {_not_pem(file, 'certificate')}")

@@ -27,7 +27,8 @@ async def app(scope: Any, receive: Any, send: Any) -> None:
     told["query_string"] = scope["query_string"].decode("latin-1")
     told["headers"] = [[n.decode("latin-1"), v.decode("latin-1")] for n, v in scope["headers"]]
     told["asgi"] = scope["asgi"]
-    told["extensions"] = sorted(scope.get("extensions") or {})
+    extensions = scope.get("extensions") or {}
+    told["extensions"], told["tls"] = sorted(extensions), extensions.get("tls")
     told["pid"], told["uid"] = os.getpid(), os.getuid()
     told["loop"] = type(asyncio.get_running_loop()).__module__.partition(".")[0]
     told["environ"] = {name: value for name, value in os.environ.items() if "TEST_" in name}

@@ -295,7 +295,7 @@ def test_renewed_certificates_are_loaded_by_a_reload(
 @pytest.mark.parametrize(
     ("certfile", "keyfile", "config", "words"),
     [
-        ("one.pem", "two.key", "", ["no TLS context from certfile="]),
+        ("one.pem", "two.key", "", ["the key does not belong to the certificate"]),
         ("one.pem", "encrypted.key", "", ["is encrypted"]),
         (
             "one.pem",

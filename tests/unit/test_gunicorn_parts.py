@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import signal
 import ssl
@@ -11,17 +12,19 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.support.certificates import Authority, encrypt_key
 from tests.support.gunicorn_config import gunicorn_config
 from tests.support.waiting import eventually
 from uvicorn_worker.errors import ConfigError
 from uvicorn_worker.gunicorn import masters
 from uvicorn_worker.gunicorn.orders import Orders, Term
 from uvicorn_worker.gunicorn.reload import error_page
-from uvicorn_worker.gunicorn.tls import server_context
+from uvicorn_worker.gunicorn.tls import make_tls
 from uvicorn_worker.scoreboard import Phase, Scoreboard
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
 # -- orders
 
@@ -256,7 +259,7 @@ def test_a_syntax_error_does_not_stop_the_boot() -> None:
 
 
 def test_no_certificate_means_no_tls() -> None:
-    assert server_context(gunicorn_config()) is None
+    assert make_tls(gunicorn_config(), LOG) is None
 
 
 def test_the_hook_makes_the_context() -> None:
@@ -264,7 +267,24 @@ def test_the_hook_makes_the_context() -> None:
 
     cfg = gunicorn_config(certfile="cert.pem", ssl_context=lambda config, factory: made)
 
-    assert server_context(cfg) is made
+    tls = make_tls(cfg, LOG)
+    assert tls is not None
+    assert tls.context is made
+
+
+@pytest.fixture(scope="module")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("certificates")
+    authority = Authority(folder)
+    for name in ("one", "two"):
+        authority.issue(name)
+    encrypt_key(str(folder / "one.key"), folder / "encrypted.key")
+    (folder / "bad.pem").write_text("no certificate")
+    return folder
+
+
+ONE = {"certfile": "one.pem", "keyfile": "one.key"}
+LOG = logging.getLogger("test")
 
 
 def _raise(config: Any, factory: Any) -> Any:
@@ -274,11 +294,13 @@ def _raise(config: Any, factory: Any) -> Any:
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
-        ({"certfile": "nowhere.pem"}, ["certfile='nowhere.pem'", "FileNotFoundError"]),
-        (
-            {"certfile": "nowhere.pem", "keyfile": "key.pem"},
-            ["certfile='nowhere.pem'", "keyfile='key.pem'"],
-        ),
+        ({"certfile": "no.pem"}, ["certfile='no.pem': cannot be read: No such file"]),
+        ({"certfile": "no.pem", "keyfile": "no.key"}, ["keyfile='no.key': cannot be read"]),
+        ({"certfile": "one.pem", "keyfile": "two.key"}, ["the key does not belong to"]),
+        ({"certfile": "bad.pem", "keyfile": "one.key"}, ["certfile='bad.pem'", "no certificate"]),
+        (ONE | {"ca_certs": "bad.pem"}, ["ca_certs='bad.pem'", "no certificate in PEM"]),
+        (ONE | {"ciphers": "TYPO"}, ["ciphers='TYPO'", "No cipher can be selected"]),
+        (ONE | {"keyfile": "encrypted.key"}, ["is encrypted", "hook ssl_context"]),
         ({"certfile": "c.pem", "ssl_context": _raise}, ["hook ssl_context", "KeyError: 'vault'"]),
         (
             {"certfile": "c.pem", "ssl_context": lambda config, factory: None},
@@ -287,10 +309,14 @@ def _raise(config: Any, factory: Any) -> Any:
     ],
 )
 def test_a_context_that_cannot_be_made_is_refused(
-    settings: dict[str, object], words: list[str]
+    settings: dict[str, object],
+    words: list[str],
+    certificates: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.chdir(certificates)
     with pytest.raises(ConfigError) as caught:
-        server_context(gunicorn_config(**settings))
+        make_tls(gunicorn_config(**settings), LOG)
 
     assert [word for word in words if word not in str(caught.value)] == []
 
@@ -301,4 +327,4 @@ def test_an_encrypted_key_is_refused_instead_of_asking_a_terminal(mark: str, tmp
     key.write_text(f"-----{mark}-----\n")
 
     with pytest.raises(ConfigError, match=r"is encrypted.*hook ssl_context"):
-        server_context(gunicorn_config(certfile=str(key)))
+        make_tls(gunicorn_config(certfile=str(key)), LOG)

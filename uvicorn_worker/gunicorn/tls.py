@@ -1,16 +1,25 @@
-"""The TLS context that Gunicorn's settings and its hook `ssl_context` ask for."""
+"""The TLS that Gunicorn's settings and its hook `ssl_context` ask for."""
 
 from __future__ import annotations
 
 import ssl
-from typing import Any
+from typing import Any, Final
 
 from gunicorn import sock
 
 from uvicorn_worker.errors import ConfigError
 from uvicorn_worker.gunicorn.settings import custom_hook
 from uvicorn_worker.tls import TLSContexts
-from uvicorn_worker.tlscontext import Loaded, PemFile, first_certificate, out_of_date
+from uvicorn_worker.tlscontext import (
+    Loaded,
+    PemFile,
+    check_certificates,
+    first_certificate,
+    load_pair,
+    out_of_date,
+)
+
+ENCRYPTED: Final = (b"BEGIN ENCRYPTED PRIVATE KEY", b"Proc-Type: 4,ENCRYPTED")
 
 
 def make_tls(cfg: Any, log: Any) -> TLSContexts | None:
@@ -23,60 +32,46 @@ def make_tls(cfg: Any, log: Any) -> TLSContexts | None:
     """
     if not cfg.is_ssl:
         return None
-    own = custom_hook(cfg, "ssl_context")
-    files = () if own else (cfg.certfile, cfg.keyfile, cfg.ca_certs)
+    if custom_hook(cfg, "ssl_context"):
+        return TLSContexts(lambda: Loaded(_hooks_context(cfg)), (), log)
+    files = (cfg.certfile, cfg.keyfile, cfg.ca_certs)
     return TLSContexts(
         lambda: _load(cfg), [path for path in files if path], log, may_lose_access=True
     )
 
 
-def _load(cfg: Any) -> Loaded:
-    context = server_context(cfg)
-    assert context is not None
-    if custom_hook(cfg, "ssl_context"):
-        return Loaded(context)
-    file = PemFile("certfile", cfg.certfile)
-    certificate = first_certificate(file)
-    problem = certificate and out_of_date(certificate)
-    return Loaded(context, certificate, (f"{file}: {problem}",) if problem else ())
-
-
-def server_context(cfg: Any) -> ssl.SSLContext | None:
-    """Return the context that connections are to be accepted with, None for no TLS.
-
-    It reads the files, so it has to be called before privileges are dropped.
-
-    Raises:
-        ConfigError: it cannot be made; nothing may be served without it.
-    """
-    if not cfg.is_ssl:
-        return None
-    own = custom_hook(cfg, "ssl_context")
-    if not own and _is_encrypted(cfg.keyfile or cfg.certfile):
-        # OpenSSL would ask for the password on the terminal, once per worker.
-        raise ConfigError(
-            f"keyfile={cfg.keyfile or cfg.certfile!r} is encrypted: give a key without a password, "
-            "or make the context in the hook ssl_context"
-        )
+def _hooks_context(cfg: Any) -> ssl.SSLContext:
     try:
         context = sock.ssl_context(cfg)
-    except Exception as exc:
-        # A hook is the user's code and may raise anything.
-        place = "the hook ssl_context" if own else f"certfile={cfg.certfile!r}"
-        if not own and cfg.keyfile:
-            place += f", keyfile={cfg.keyfile!r}"
-        raise ConfigError(f"no TLS context from {place}: {type(exc).__name__}: {exc}") from (
-            exc if own else None
-        )
+    except Exception as exc:  # it is the user's code
+        raise ConfigError(f"the hook ssl_context raised {type(exc).__name__}: {exc}") from exc
     if not isinstance(context, ssl.SSLContext):
         raise ConfigError(f"the hook ssl_context returned {context!r}: expected an ssl.SSLContext")
     return context
 
 
-def _is_encrypted(path: str) -> bool:
+def _load(cfg: Any) -> Loaded:
+    certificate = PemFile("certfile", cfg.certfile)
+    key = PemFile("keyfile", cfg.keyfile) if cfg.keyfile else certificate
+    content = key.read()
+    if any(mark in content for mark in ENCRYPTED):
+        # OpenSSL would ask for the password on the terminal, once per worker.
+        raise ConfigError(
+            f"{key} is encrypted: give a key without a password, or make the context in the hook "
+            "ssl_context"
+        )
     try:
-        with open(path, "rb") as file:
-            text = file.read()
-    except OSError:
-        return False  # the context says what is wrong with the file
-    return b"BEGIN ENCRYPTED PRIVATE KEY" in text or b"Proc-Type: 4,ENCRYPTED" in text
+        context: ssl.SSLContext = sock.ssl_context(cfg)
+    except (OSError, ValueError) as exc:  # ssl.SSLError is an OSError
+        _explain(cfg, certificate, key)
+        raise ConfigError(f"no TLS context from ciphers={cfg.ciphers!r}: {exc}") from None
+    shown = first_certificate(certificate)
+    problem = shown and out_of_date(shown)
+    return Loaded(context, shown, (f"{certificate}: {problem}",) if problem else ())
+
+
+def _explain(cfg: Any, certificate: PemFile, key: PemFile) -> None:
+    """Raise a ConfigError in plain words if it is a file that cannot be used."""
+    load_pair(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), certificate, key, None)
+    if cfg.ca_certs:
+        check_certificates(PemFile("ca_certs", cfg.ca_certs))
