@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 LONGEST_PATH: Final = 107 if sys.platform == "linux" else 103
 
 # Another server may be binding in the same folder: a matter of microseconds.
-LOCK_TRIES: Final = 20
-LOCK_PAUSE: Final = 0.05  # seconds
+LOCK_TRIES: Final = 100
+LOCK_PAUSE: Final = 0.01  # seconds
 
 
 class UnixListener(socket.socket):
