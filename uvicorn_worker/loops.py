@@ -1,15 +1,20 @@
-"""Event loops by name; the only module that imports uvloop."""
+"""Event loops by name, and what is left on them at the end; the only module that imports uvloop."""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from importlib.util import find_spec
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Final
 
 from uvicorn_worker.errors import ConfigError
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from uvicorn_worker.serverconfig import LoopName
+
+CLEAN_UP: Final = 0.3  # seconds for tasks that are cancelled when all else has ended
 
 
 def check_loop(name: LoopName) -> None:
@@ -33,3 +38,17 @@ def new_event_loop(name: LoopName) -> asyncio.AbstractEventLoop:
 
     loop: asyncio.AbstractEventLoop = uvloop.new_event_loop()
     return loop
+
+
+async def clean_up(besides: Collection[asyncio.Task[Any] | None] = ()) -> None:
+    """Cancel the tasks that the application left behind, as the end of a program does.
+
+    Tasks in `besides` have had their time already.
+    """
+    left = asyncio.all_tasks() - {asyncio.current_task()} - set(besides)
+    for task in left:
+        task.cancel()
+    if left:
+        await asyncio.wait(left, timeout=CLEAN_UP)
+    with contextlib.suppress(asyncio.TimeoutError):
+        await asyncio.wait_for(asyncio.get_running_loop().shutdown_asyncgens(), CLEAN_UP)

@@ -72,6 +72,7 @@ WORKER = Layers(
         ("websocket.frames",),
         ("http1.parser", "websocket.engine"),  # what the adapters implement
         ("scoreboard", "state"),
+        ("advice",),
         ("binds", "flags", "logfiles", "sourcefiles", "tracing"),
         ("sources",),
         ("config",),  # what one process is told, and in it
@@ -109,6 +110,7 @@ WORKER = Layers(
         "certificates": IMPURE,
         "errors": IMPURE,
         "values": IMPURE,
+        "advice": IMPURE,
         "sources": IMPURE,
         "http1.body": IMPURE,
         "http1.head": IMPURE,

@@ -1,0 +1,201 @@
+"""The command: `uvicorn-worker APP` serves, `uvicorn-worker check APP` says whether it would.
+
+What takes time to import is imported when it is certain that it is needed.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from typing import TYPE_CHECKING, Final, NamedTuple, TextIO
+
+from uvicorn_worker import __version__
+from uvicorn_worker.advice import find_void
+from uvicorn_worker.binds import parse_bind
+from uvicorn_worker.config import APPLICATION, BINDING, LOGGING, TLS, Config
+from uvicorn_worker.errors import EXIT_STOPPED, UsageError, WorkerError, exit_code
+from uvicorn_worker.flags import Command
+from uvicorn_worker.options import options_of
+from uvicorn_worker.serverconfig import (
+    LIMITS,
+    PROTOCOLS,
+    PROXIES,
+    RESPONSES,
+    TIMES,
+    WEBSOCKETS,
+)
+from uvicorn_worker.sourcefiles import CONFIG_FILE, gather
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, MutableMapping, Sequence
+
+    from uvicorn_worker.options import Option
+    from uvicorn_worker.sources import Layer
+
+NAME: Final = "uvicorn-worker"
+CHECK: Final = "check"
+ABOUT: Final = f"""Serve APP, named as MODULE:ATTRIBUTE, in one process.
+
+Options also come from UVICORN_* variables, from --env-file, from --config or [tool.uvicorn] of
+a pyproject.toml, in this order. `{NAME} check APP` tells what would be served, and serves nothing.
+For several processes, and to reload code, see uvicorn-supervisor."""
+
+OPTIONS: Final = options_of(Config)
+
+# The topics of `--help`, in this order; others follow.
+TOPICS: Final = (
+    APPLICATION, BINDING, LOGGING, TLS, PROXIES, TIMES, LIMITS, RESPONSES, WEBSOCKETS, PROTOCOLS,
+)  # fmt: skip
+
+SUPERVISOR: Final = "uvicorn-supervisor"
+# Its options that this command knows as well, to say so; and names of others, with their flags.
+FOR_SUPERVISOR: Final = ("workers", "reload")
+SUPERVISORS: Final = (
+    "reload_dir", "reload_dirs", "reload_include", "reload_includes", "reload_exclude",
+    "reload_excludes", "reload_delay", "timeout_worker_healthcheck", "timeout_boot", "preload",
+    "pid", "limit_worker_memory", "worker_memory_interval", "limit_worker_age", "drain_delay",
+    "max_replacing",
+)  # fmt: skip
+ELSEWHERE: Final = dict.fromkeys(SUPERVISORS, SUPERVISOR)
+
+
+class Told(NamedTuple):
+    """What the command was told, all places together."""
+
+    config: Config
+    given: Layer
+    warnings: Sequence[str]
+    notes: Sequence[str]
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    """Run the command and return its exit code; `words` are those behind its name."""
+    words = sys.argv[1:] if words is None else words
+    try:
+        if words[:1] == [CHECK] and len(words) > 1:
+            return _check(words[1:])
+        told = read(words, os.environ)
+        return EXIT_STOPPED if told is None else _serve(told)
+    except WorkerError as exc:
+        return complain(exc, sys.stderr)
+
+
+def complain(exc: WorkerError, file: TextIO) -> int:
+    """Write in one line why the command ends, and return its exit code.
+
+    Where it is because of the user's own code, its traceback is in front.
+    """
+    if exc.__cause__ is not None:
+        traceback.print_exception(exc.__cause__, file=file)
+    file.write(f"Error: {exc}\n")
+    return exit_code(exc)
+
+
+def read(words: Sequence[str], environ: MutableMapping[str, str]) -> Told | None:
+    """Return what the command line and all other places say; None: it asked for help.
+
+    Variables of an env-file are added to `environ`.
+
+    Raises:
+        ConfigError: something in it is wrong.
+    """
+    command = Command(
+        NAME,
+        by_topic([*OPTIONS.values(), CONFIG_FILE]),
+        about=ABOUT,
+        version=__version__,
+        elsewhere=_supervisors_flags(words),
+    )
+    line = command.read(words)
+    if line is None:
+        return None
+    refuse_void_addresses(line)
+    values, warnings, notes = gather(line, environ, OPTIONS, elsewhere=ELSEWHERE)
+    notes = [*notes, *_leave_to_supervisor(values, words)]
+    if "app" not in values:
+        raise UsageError(f"APP is missing: {NAME} MODULE:ATTRIBUTE, like {NAME} main:app")
+    config = Config(**{name: given.value for name, given in values.items()})
+    return Told(config, values, warnings, notes)
+
+
+def by_topic(options: Iterable[Option]) -> list[Option]:
+    """Return options in the order of their topics."""
+    ranks = {topic: rank for rank, topic in enumerate(TOPICS)}
+    return sorted(options, key=lambda option: ranks.get(option.group, len(ranks)))
+
+
+# -- what is the supervisor's
+
+
+def _supervisors_flags(words: Sequence[str]) -> dict[str, str]:
+    flags = [f"--{name.replace('_', '-')}" for name in SUPERVISORS]
+    return {flag: f"{flag} is an option of {_supervisors_line(words)}" for flag in flags}
+
+
+def _supervisors_line(words: Sequence[str]) -> str:
+    return f"{SUPERVISOR}: {' '.join((SUPERVISOR, *words))}"
+
+
+def _leave_to_supervisor(values: Layer, words: Sequence[str]) -> list[str]:
+    """Remove from `values` what only a supervisor can do; return what to tell about it.
+
+    Variables and files may be meant for both commands. On the command line it is a mistake.
+    """
+    notes = []
+    for name in FOR_SUPERVISOR:
+        if name not in values or values[name].value in (None, 1, False):
+            continue
+        value, place = values.pop(name)
+        if place.startswith("-"):
+            what = f"{place} {value}" if name == "workers" else place
+            raise UsageError(f"{what} needs {_supervisors_line(words)}")
+        notes.append(f"{place}={value} is for {SUPERVISOR}: this is one process")
+    return notes
+
+
+# -- options of a command line that make others void
+
+
+def refuse_void_addresses(line: Layer) -> None:
+    """Raise UsageError where a command line gives a host or port that would not be used."""
+    for name in ("host", "port"):
+        if name in line and (other := _in_place_of(name, line)):
+            raise UsageError(f"--{name} has no effect with --{other}: leave one of them out")
+
+
+def _in_place_of(name: str, line: Layer) -> str | None:
+    if other := next((way for way in ("uds", "fd") if way in line), None):
+        return other
+    if "bind" not in line:
+        return None
+    marks: list[Mapping[str, int | str]] = [{"host": ("a", "b")[i], "port": 1 + i} for i in (0, 1)]
+    used = any(
+        parse_bind(text, **{name: marks[0][name]}) != parse_bind(text, **{name: marks[1][name]})  # type: ignore[arg-type]  # of the type that the name has
+        for text in line["bind"].value
+    )
+    return None if used else "bind"
+
+
+# -- what the command does
+
+
+def _serve(told: Told) -> int:
+    from uvicorn_worker.server import Server
+
+    server = Server(told.config)
+    for text in (*told.warnings, *find_void(told.config, told.given)):
+        server.log.warning("%s", text)
+    for text in told.notes:
+        server.log.info("%s", text)
+    server.run()
+    return EXIT_STOPPED
+
+
+def _check(words: Sequence[str]) -> int:
+    from uvicorn_worker.checkup import report
+
+    told = read(words, os.environ)
+    if told is not None:
+        report(told.config, told.given, sys.stdout, warnings=told.warnings, notes=told.notes)
+    return EXIT_STOPPED

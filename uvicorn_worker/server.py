@@ -1,0 +1,416 @@
+"""The public server of one process: `Server(config).run()`, or on somebody else's event loop.
+
+What it does from its start to its end is in `single`; here is who may tell it what, and when.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import socket
+import threading
+import time
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from uvicorn_worker.access import make_access_log
+from uvicorn_worker.errors import (
+    EXIT_APP_EXITED,
+    EXIT_BOOT_ERROR,
+    EXIT_STOPPED,
+    LifespanError,
+    WorkerError,
+    exit_code,
+)
+from uvicorn_worker.gunicorn.guard import Guard
+from uvicorn_worker.importing import load_application
+from uvicorn_worker.inherited import ACCEPTING
+from uvicorn_worker.logs import configure_logging, reopen_logs
+from uvicorn_worker.loops import clean_up, new_event_loop
+from uvicorn_worker.service import Service
+from uvicorn_worker.single import IDLE, IDLE_IN_A_HURRY, Orders, SingleLife
+from uvicorn_worker.sockets import bind_all, describe, remove_files
+from uvicorn_worker.sourcefiles import load_env_file
+from uvicorn_worker.tls import make_tls
+from uvicorn_worker.tracing import trace
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from types import FrameType, TracebackType
+
+    from uvicorn_worker.asgi import Application
+    from uvicorn_worker.config import Config
+    from uvicorn_worker.tls import TLSContexts
+
+STOP_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
+OTHER_SIGNALS: Final = (signal.SIGHUP, signal.SIGUSR1)
+
+# Seconds after the second signal: a loop that does not turn is interrupted, then the process ends.
+INTERRUPT: Final = 1.5
+END: Final = 4.0
+
+STDERR: Final = 2  # the descriptor
+
+
+class Listening(NamedTuple):
+    """What `Server.servers` has in it, for people who look for the port there."""
+
+    sockets: tuple[socket.socket, ...]
+
+
+class Server:
+    """Serves the application of one configuration, once.
+
+    Logging is configured when the server is made, so that whatever the program changes in it
+    afterwards holds.
+
+    Attributes: `started`, true from the first connection that is accepted on. `should_exit`, set
+    it to let the server end what it does and go, `force_exit` to let it go at once; any thread
+    may, and signal handlers.
+    """
+
+    def __init__(self, config: Config) -> None:
+        """Take a configuration; raises ConfigError where its `log_config` cannot be used."""
+        self.config = config
+        self.started = False
+        self.log = logging.getLogger("uvicorn.error")
+        self._orders = Orders()
+        self._loading = False
+        self._overdue = False
+        self._guarded = False
+        self._exit_code = EXIT_STOPPED
+        self._exited: BaseException | None = None  # what the application has raised to end us
+        self._terminals: list[int] = []
+        self._listeners: tuple[socket.socket, ...] = ()
+        self._tls: TLSContexts | None = None
+        self._service: Service | None = None
+        self._ready: asyncio.Event | None = None
+        self._ended: asyncio.Event | None = None
+        self._task: asyncio.Task[None] | None = None
+        configure_logging(config)
+        if (config.workers or 1) > 1 or config.reload:
+            self.log.warning(
+                "Server is one process: for workers and reload run uvicorn-supervisor, "
+                "or uvicorn_supervisor.run() from code"
+            )
+
+    @property
+    def should_exit(self) -> bool:
+        """Whether the server is to stop, or has."""
+        return self._orders.stop
+
+    @should_exit.setter
+    def should_exit(self, value: bool) -> None:
+        self._orders.stop = value
+
+    @property
+    def force_exit(self) -> bool:
+        """Whether it is to stop without waiting for anything in flight."""
+        return self._orders.force
+
+    @force_exit.setter
+    def force_exit(self, value: bool) -> None:
+        self._orders.force = value
+
+    @property
+    def servers(self) -> list[Listening]:
+        """The sockets it listens on, once it does: `server.servers[0].sockets[0]`."""
+        return [Listening(self._listeners)] if self._listeners else []
+
+    @property
+    def url(self) -> str:
+        """Where it listens first, such as `http://127.0.0.1:8000`; RuntimeError before it does."""
+        if not self._listeners:
+            raise RuntimeError("the server does not listen: it has not started, or has stopped")
+        return describe(self._listeners[0], tls=self.config.is_ssl)
+
+    # -- running it
+
+    def run(self, sockets: Sequence[socket.socket] | None = None) -> None:
+        """Serve on an event loop of its own until told to stop; in the main thread by signals too.
+
+        `sockets` take the place of those that the configuration names, and are closed at the end.
+
+        Raises:
+            SystemExit: it could not start, or the application has ended it; the log says why. See
+                `errors` for the codes.
+        """
+        self._terminals = [fd for fd in range(3) if os.isatty(fd)]
+        with self.capture_signals():
+            try:
+                self._run(sockets)
+            except WorkerError as exc:
+                self._say_why(exc)
+                raise SystemExit(exit_code(exc)) from None
+        if self._exit_code != EXIT_STOPPED:
+            raise SystemExit(self._exit_code)
+
+    async def serve(
+        self, sockets: Sequence[socket.socket] | None = None, *, signals: bool = False
+    ) -> None:
+        """Serve on the running event loop until told to stop; cancelling it stops it quickly.
+
+        `sockets` as in `run`. Signals are left to whoever owns the loop, unless `signals`: then
+        the server answers them as in `run` while it serves, and nothing else does.
+
+        Raises:
+            WorkerError: it could not start: AppLoadError, ConfigError or LifespanError.
+        """
+        with self.capture_signals() if signals else contextlib.nullcontext():
+            await self._serve(sockets)
+
+    async def shutdown(self, sockets: object = None) -> None:
+        """Stop a server that serves on this loop, and wait for its end. No request may do so."""
+        self.should_exit = True
+        if self._ended is not None:
+            await self._ended.wait()
+
+    async def __aenter__(self) -> Server:
+        """Return the server when it accepts; raises as `serve` where it cannot."""
+        self._ready = asyncio.Event()
+        self._task = asyncio.get_running_loop().create_task(self.serve())
+        ready = asyncio.ensure_future(self._ready.wait())
+        try:
+            await asyncio.wait((self._task, ready), return_when=asyncio.FIRST_COMPLETED)
+        except asyncio.CancelledError:
+            self._task.cancel()
+            raise
+        finally:
+            ready.cancel()
+        if self._task.done():
+            self._task.result()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.should_exit = True
+        if self._task is not None:
+            await self._task
+
+    # -- signals
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Answer signals meanwhile, in the main thread; others have none to answer."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        before = {number: signal.getsignal(number) for number in (*STOP_SIGNALS, *OTHER_SIGNALS)}
+        self.install_signal_handlers()
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                # None: installed by something else than Python, which cannot be put back.
+                signal.signal(number, signal.SIG_DFL if handler is None else handler)
+
+    def install_signal_handlers(self) -> None:
+        """Let this server answer signals; to be overridden by who wants to answer them himself."""
+        # `signal.signal`, not the loop's handlers: those lose what comes before the loop turns.
+        for number in STOP_SIGNALS:
+            signal.signal(number, self.handle_exit)
+        for number in OTHER_SIGNALS:
+            signal.signal(number, self.handle_other)
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """SIGINT and SIGTERM: go when the work is done; the second time: go now."""
+        if self._overdue:
+            raise SystemExit(EXIT_STOPPED)
+        if self._orders.stop:
+            self._orders.force = True
+            self._arm_guard()
+            return
+        # A proxy may send something yet, a person waits.
+        self._orders.idle = IDLE if sig == signal.SIGTERM else IDLE_IN_A_HURRY
+        self._orders.stop = True
+        if self._loading:  # which may take its time, and there is nothing yet that could be lost
+            raise KeyboardInterrupt
+
+    def handle_other(self, sig: int, frame: FrameType | None) -> None:
+        """SIGHUP and SIGUSR1: note them for the loop, as logging takes locks."""
+        if sig not in self._orders.pending:
+            self._orders.pending.append(sig)
+        self._orders.wake()
+
+    def _arm_guard(self) -> None:
+        """See to it that the process ends, although the loop may be blocked."""
+        if not self._guarded:
+            self._guarded = True
+            now = time.monotonic()
+            Guard(now + INTERRUPT, self._interrupt, now + END, EXIT_STOPPED, STDERR)
+
+    def _interrupt(self) -> None:
+        """Break into what keeps the loop from ending; called by the guard, in its thread."""
+        self._overdue = True
+        main = threading.main_thread().ident
+        if main is not None:
+            signal.pthread_kill(main, signal.SIGTERM)
+
+    def _answer(self, sig: int) -> None:
+        """Do what a signal asks for that does not mean the end; on the loop."""
+        if sig == signal.SIGUSR1:
+            reopen_logs()
+            self.log.info("SIGUSR1: log files have been opened again")
+        elif self._terminal_is_gone():
+            self.log.info("SIGHUP: the terminal is gone")
+            self.should_exit = True
+        else:
+            self._reload()
+
+    def _reload(self) -> None:
+        self.log.info("SIGHUP: reading certificates and the configuration of the log again")
+        try:
+            # One that is no file has not changed; what the program has changed since, holds.
+            if isinstance(self.config.log_config, str):
+                configure_logging(self.config)
+            reopen_logs()
+        except WorkerError as exc:
+            self.log.error("The log goes on as it was: %s", exc)
+        if self._tls is not None:
+            self._tls.reload()
+
+    def _terminal_is_gone(self) -> bool:
+        """Whether SIGHUP meant what it did first: somebody has closed the window."""
+        return bool(self._terminals) and not any(map(os.isatty, self._terminals))
+
+    # -- a life
+
+    def _run(self, sockets: Sequence[socket.socket] | None) -> None:
+        loop = new_event_loop(self.config.loop)
+        asyncio.set_event_loop(loop)
+        loop.set_exception_handler(self._loop_complains)
+        try:
+            serving = loop.create_task(self._serve(sockets))
+            while not serving.done():
+                self._turn(loop, serving)
+            if not self._was_interrupted(serving):
+                serving.result()
+        finally:
+            cycles = () if self._service is None else tuple(self._service.state.cycles)
+            loop.run_until_complete(clean_up([cycle.task for cycle in cycles]))
+            asyncio.set_event_loop(None)
+            loop.close()
+
+    def _turn(self, loop: asyncio.AbstractEventLoop, serving: asyncio.Task[None]) -> None:
+        """Run the loop until the task is done, or somebody has asked the process to exit."""
+        try:
+            loop.run_until_complete(serving)
+        except (SystemExit, KeyboardInterrupt) as exc:
+            if self._overdue:
+                raise SystemExit(EXIT_STOPPED) from None
+            if not serving.done():
+                self._application_exited(exc)
+
+    def _was_interrupted(self, serving: asyncio.Task[None]) -> bool:
+        """Whether a signal came while the application was being loaded."""
+        return self.should_exit and isinstance(serving.exception(), KeyboardInterrupt)
+
+    def _loop_complains(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        """Handle what nobody caught on the loop."""
+        exc = context.get("exception")
+        if not isinstance(exc, (SystemExit, KeyboardInterrupt)):
+            loop.default_exception_handler(context)
+        elif not self._overdue:  # uvloop keeps what a protocol raises to itself
+            self._application_exited(exc)
+
+    def _application_exited(self, exc: BaseException) -> None:
+        """Others' requests are in flight: let them end before the process does."""
+        if exc is self._exited:  # told by the loop, and by its handler of exceptions
+            return
+        self._exited = exc
+        if not isinstance(exc, SystemExit) or exc.code:
+            # Not its own code, which may be one of those that supervisors act on.
+            self._exit_code = EXIT_APP_EXITED if self.started else EXIT_BOOT_ERROR
+        if self.started:
+            self.log.error("The application raised %r: the server drains and exits", exc)
+        else:
+            self.log.error("The application raised %r when it was started", exc)
+            self.force_exit = True  # it will not say any more that it has started
+        self.should_exit = True
+
+    async def _serve(self, sockets: Sequence[socket.socket] | None) -> None:
+        if self._ended is not None:
+            raise RuntimeError("a server serves once: make another one")
+        self._ended = asyncio.Event()
+        self._orders.attach(asyncio.get_running_loop())
+        try:
+            self.log.info("Started server process [%d]", os.getpid())
+            app = None if self.should_exit else self._load()
+            if app is None or self.should_exit:
+                return
+            self._tls = make_tls(self.config, self.log)
+            if sockets is None:
+                sockets = bind_all(self.config, os.environ, explicit=self._named(), log=self.log)
+            self._listeners = tuple(map(self._listen, sockets))
+            await self._live(app)
+            self.log.info("Finished server process [%d]", os.getpid())
+        finally:
+            remove_files(self._listeners)
+            for sock in self._listeners:
+                sock.close()
+            self._listeners = ()
+            self._orders.attach(None)
+            self._ended.set()
+
+    def _load(self) -> Application:
+        load_env_file(self.config.env_file, os.environ)
+        self._loading = True
+        try:
+            return trace(load_application(self.config, self.log))
+        finally:
+            self._loading = False
+
+    def _say_why(self, exc: WorkerError) -> None:
+        if isinstance(exc, LifespanError):
+            self.log.error("Application startup failed: %s", exc)
+        else:
+            self.log.error("%s", exc, exc_info=exc.__cause__)
+
+    def _named(self) -> bool:
+        """Whether somebody has named a host or port; else sockets of systemd's are taken."""
+        return (self.config.host, self.config.port) != ("127.0.0.1", 8000)
+
+    def _listen(self, sock: socket.socket) -> socket.socket:
+        if ACCEPTING is None or not sock.getsockopt(socket.SOL_SOCKET, ACCEPTING):
+            sock.listen(self.config.backlog)
+        return sock
+
+    async def _live(self, app: Application) -> None:
+        loop = asyncio.get_running_loop()
+        self._service = service = Service(
+            self.config,
+            app,
+            sockets=self._listeners,
+            log=self.log,
+            loop=loop,
+            tls=self._tls,
+            observer=make_access_log(self.config),
+        )
+        life = SingleLife(
+            self.config,
+            service,
+            self._orders,
+            self.log,
+            on_ready=self._accepts,
+            on_stop=lambda: remove_files(self._listeners),
+            on_signal=self._answer,
+        )
+        await life.run()
+
+    def _accepts(self) -> None:
+        """Connections are accepted: tell people, and programs that wait for it."""
+        self.log.info("Application startup complete")
+        for sock in self._listeners:
+            self.log.info(
+                "uvicorn-worker running on %s (Press CTRL+C to quit)",
+                describe(sock, tls=self.config.is_ssl),
+            )
+        self.started = True
+        if self._ready is not None:
+            self._ready.set()
