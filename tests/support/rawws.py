@@ -104,7 +104,12 @@ class Deflate:
     def decompress(self, data: bytes) -> bytes:
         if self._server_reset:
             self._in = zlib.decompressobj(wbits=-self._server_bits)
-        return self._in.decompress(data + TAIL)
+        # Piece by piece: within one call zlib takes its whole output for the window.
+        data, parts = data + TAIL, []
+        while data:
+            parts.append(self._in.decompress(data, 256))
+            data = self._in.unconsumed_tail
+        return b"".join(parts)
 
 
 def request(
