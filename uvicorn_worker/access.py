@@ -41,12 +41,23 @@ _find_control = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 def make_access_log(config: Config) -> AccessLog | None:
     """Return the observer that writes the access lines, None where nobody would see one.
 
-    Call it when logging is configured and the application is loaded.
+    Call it when logging is configured and the application has started, which may add handlers.
     """
     logger = logging.getLogger("uvicorn.access")
-    if not (config.access_log and logger.hasHandlers() and logger.isEnabledFor(logging.INFO)):
-        return None
-    return AccessLog(config, logger, logging.getLogger("uvicorn.error"))
+    if config.access_log and logger.isEnabledFor(logging.INFO) and has_reader(logger):
+        return AccessLog(config, logger, logging.getLogger("uvicorn.error"))
+    return None
+
+
+def has_reader(logger: logging.Logger) -> bool:
+    """Return whether a handler of the logger, or of one above it, shows records of level INFO."""
+    above: logging.Logger | None = logger
+    while above is not None:
+        for handler in above.handlers:
+            if handler.level <= logging.INFO and not isinstance(handler, logging.NullHandler):
+                return True
+        above = above.parent if above.propagate else None
+    return False
 
 
 class AccessLog:

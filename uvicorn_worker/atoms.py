@@ -27,6 +27,9 @@ if TYPE_CHECKING:
     from uvicorn_worker.state import Exchange
 
 
+ALL: Final = "h l u t r s m U q H b B f a T D M L p"
+
+
 class Atoms(dict[str, object]):
     """The atoms of one exchange that ended at `now`, on the clock of its `started`.
 
@@ -79,9 +82,31 @@ def combined_atoms(
     }
 
 
-def is_atom(name: str) -> bool:
-    """Return whether a format may name it and get more than `-`."""
-    return name in _HELD or name in _SINGLE or (name[:1] == "{" and name[-2:].lower() in _NAMED)
+def format_problem(line_format: str) -> str | None:
+    """Return what is wrong with a format of access lines, None where nothing is."""
+    names = _Names()
+    try:
+        line_format % names
+    except (TypeError, ValueError) as exc:
+        return f"{exc}; expected atoms such as %(h)s or %({{user-agent}}i)s, and %% for %"
+    for name in names.asked:
+        named = name.startswith("{") and name[-2:].lower() in _NAMED
+        if not (named or name in _HELD or name in _SINGLE):
+            return f"there is no atom %({name})s; expected {ALL}, {{NAME}}i, {{NAME}}o or {{NAME}}e"
+    return None if names.asked else "it names no atom such as %(h)s"
+
+
+class _Names(dict[str, object]):
+    """Stands for all atoms, and keeps the names that a format asks for."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked: list[str] = []
+
+    def __missing__(self, key: str) -> object:
+        self.asked.append(key)
+        # Those that are numbers; a format may say %(B)d.
+        return 0 if key in ("B", "D", "M", "T") else "-"
 
 
 def quoted(value: object) -> object:

@@ -87,10 +87,12 @@ class LineSink:
         handler = self._handler
         handler.acquire()
         try:
+            if handler.stream is None:
+                raise ValueError("it is closed")
             handler.stream.flush()  # what was printed before
             self._look_at(handler.stream.fileno())
             self._put(data)
-        except (OSError, ValueError, AttributeError) as exc:  # AttributeError: closed, no stream
+        except (OSError, ValueError) as exc:  # ValueError: it is closed
             self._fail(exc)
         finally:
             handler.release()

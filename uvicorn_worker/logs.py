@@ -10,10 +10,16 @@ import logging
 import logging.config
 from typing import TYPE_CHECKING, Any, Final
 
+from uvicorn_worker.atoms import format_problem
 from uvicorn_worker.config import LOGGING_CONFIG, TRACE
 from uvicorn_worker.errors import ConfigError
 from uvicorn_worker.logfiles import read_log_config
-from uvicorn_worker.logging import ColourizedFormatter
+from uvicorn_worker.logging import (
+    AccessFormatter,
+    ColourizedFormatter,
+    DefaultFormatter,
+    JsonFormatter,
+)
 
 if TYPE_CHECKING:
     import configparser
@@ -32,11 +38,10 @@ LOGGERS: Final = (
 HOME: Final = "uvicorn_worker.logging."
 # Configurations name Uvicorn's classes, which need not be installed.
 FOREIGN_HOME: Final = "uvicorn.logging."
-TEXT_FORMATTERS: Final = tuple(
-    HOME + name for name in ("ColourizedFormatter", "DefaultFormatter", "AccessFormatter")
-)
-ACCESS_FORMATTER: Final = HOME + "AccessFormatter"
-JSON_FORMATTER: Final = HOME + "JsonFormatter"
+FORMATTERS: Final = (ColourizedFormatter, DefaultFormatter, AccessFormatter, JsonFormatter)
+JSON_FORMATTER: Final = HOME + JsonFormatter.__name__
+ACCESS_FORMATTER: Final = HOME + AccessFormatter.__name__
+TEXT_FORMATTERS: Final = frozenset(HOME + cls.__name__ for cls in FORMATTERS) - {JSON_FORMATTER}
 
 
 def configure_logging(config: Config) -> None:
@@ -49,6 +54,7 @@ def configure_logging(config: Config) -> None:
         ConfigError: `log_config` cannot be read or used, or does not go with another option.
     """
     logging.addLevelName(TRACE, "TRACE")
+    _check(config)
     if config.log_config is not None:
         loaded = read_log_config(config.log_config)
         _adapt(loaded, config)
@@ -78,16 +84,15 @@ def reopen_logs() -> None:
 def _reopen(handler: logging.FileHandler) -> None:
     if handler.stream is None:
         return  # opened at the first record
+    handler.mode = handler.mode.replace("w", "a")  # it was emptied when it was opened first
     try:
-        stream = handler._open()
+        old = handler.setStream(handler._open())
+        if old is not None:
+            old.close()
     except OSError as exc:
         logging.getLogger("uvicorn.error").error(
             "Cannot reopen the log %s: %s", handler.baseFilename, exc.strerror or exc
         )
-        return
-    old = handler.setStream(stream)
-    if old is not None:
-        old.close()
 
 
 def _handlers() -> Iterator[logging.Handler]:
@@ -105,6 +110,19 @@ def _handlers() -> Iterator[logging.Handler]:
         listener = getattr(handler, "listener", None)  # QueueHandler, Python 3.12
         waiting += getattr(listener, "handlers", ())
         yield handler
+
+
+def _check(config: Config) -> None:
+    """Refuse what could only be found out at the first request, or would do nothing."""
+    if config.log_format == "json" and config.log_config is None:
+        raise ConfigError("log_format='json' needs a log_config: the built-in one, or your own")
+    if config.access_log_format is not None and (
+        problem := format_problem(config.access_log_format)
+    ):
+        raise ConfigError(f"access_log_format={config.access_log_format!r}: {problem}")
+    for path in config.access_log_skip:
+        if not path.startswith("/"):
+            raise ConfigError(f"access_log_skip={path!r}: expected a path such as /health")
 
 
 # -- what options change in a configuration
@@ -133,7 +151,7 @@ def _adapt_formatter(spec: Any, config: Config) -> bool:
     key = "()" if "()" in spec else "class"
     name = spec.get(key)
     if isinstance(name, type):
-        name = f"{name.__module__}.{name.__qualname__}"
+        name = HOME + name.__name__ if name in FORMATTERS else None
     if not isinstance(name, str):
         return False
     if name.startswith(FOREIGN_HOME):
