@@ -300,7 +300,8 @@ class Pool:
     def _shrink(self, now: float) -> None:
         """Empty seats that are too many: those in which nobody serves yet, then the oldest."""
         seats = self._seats()
-        while len(seats) > self.count:
+        count = max(self.count, bool(self.releases.canary))
+        while len(seats) > count:
             slot = min(seats, key=lambda slot: self._shrinks_first(seats[slot]))
             seat = seats.pop(slot)
             canary = self.workers.get(self.releases.canary)
