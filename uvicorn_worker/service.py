@@ -57,7 +57,7 @@ class Service:
         tls: TLSContexts | None = None,
         observer: RequestObserver | None = None,
     ) -> None:
-        forwarding = ForwardingPolicy(config, os.environ)
+        forwarding = ForwardingPolicy(config, os.environ, lambda text: log.warning("%s", text))
         self.state = state = HTTPState(
             config,
             app,

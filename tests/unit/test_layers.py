@@ -67,6 +67,8 @@ WORKER = Layers(
             "websocket.*_engine",
             "wsgi",
         ),
+        ("origin",),
+        ("forwarded",),
         ("http1.reader",),
         ("http1.request", "websocket.deflate"),
         ("websocket.frames",),
@@ -78,6 +80,7 @@ WORKER = Layers(
         ("config",),  # what one process is told, and in it
         ("serverconfig",),  # what every layer above is given
         ("options",),
+        ("peers",),
         ("asgi", "daemonthreads", "errors", "values"),
         # The packages themselves: names only. Anyone may ask them for `__version__`.
         ("", "gunicorn", "http1", "websocket"),
@@ -109,6 +112,7 @@ WORKER = Layers(
         "binds": IMPURE,
         "certificates": IMPURE,
         "errors": IMPURE,
+        "forwarded": IMPURE,
         "values": IMPURE,
         "advice": IMPURE,
         "sources": IMPURE,
@@ -119,6 +123,8 @@ WORKER = Layers(
         "http1.reader": IMPURE,
         "http1.request": IMPURE,
         "http1.scope": IMPURE,
+        "origin": IMPURE,
+        "peers": IMPURE,
         "proxy": IMPURE,
         "proxy_protocol": IMPURE,
         "tlsfailures": IMPURE,

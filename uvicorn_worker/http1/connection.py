@@ -237,10 +237,17 @@ class HTTPConnection(Flow):
         self._partial = None
         self._request_received(request, rest)
 
-    def _filter(self, request: Request) -> None:
-        """Drop or refuse the fields whose names a gateway could take for others."""
-        request.headers = self.state.forwarding.filter(request.headers, self.trusted)
-        request.fields = dict(request.headers)
+    def _examine(self, request: Request) -> None:
+        """Look after fields that only a proxy of ours may send, or no one."""
+        state = self.state
+        if self.fresh and not self.trusted:
+            # not `self.peer`, which may be the source of a PROXY header
+            peer = _address(self.transport.get_extra_info("peername"))
+            if peer and (text := state.forwarding.disbelieved(peer[0], request.headers)):
+                state.log.warning("%s", text)
+        if state.filters:
+            request.headers = state.forwarding.filter(request.headers, self.trusted)
+            request.fields = dict(request.headers)
 
     def _request_received(self, request: Request, rest: bytes) -> None:
         """Start the cycle of a request; `rest` is what came behind its head."""
@@ -605,17 +612,8 @@ class HTTPConnection(Flow):
         # holds something the kernel does. Beside that, the kernel's buffer is large: without it a
         # slow peer would seem to take nothing for minutes.
         if unsent or self.write_paused or self.state.tls:
-            return unsent + _unacknowledged(self.sock)
+            return unsent + unacknowledged(self.sock)
         return 0
-
-
-def _unacknowledged(sock: socket.socket) -> int:
-    """Return how many bytes the kernel holds that the peer has not got; 0 where it cannot tell."""
-    try:
-        answer = fcntl.ioctl(sock.fileno(), termios.TIOCOUTQ, b"\0\0\0\0")
-    except (OSError, ValueError):
-        return 0
-    return int.from_bytes(answer, sys.byteorder)
 
 
 def _upgrades_to(request: Request, protocol: bytes) -> bool:

@@ -38,7 +38,7 @@ _TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
 match_token = re.compile(_TOKEN).fullmatch
 match_version = re.compile(rb"HTTP/([0-9])\.([0-9])").fullmatch
 # RFC 3986 section 3.2: host (name, IPv4 or bracketed IPv6) and optional port, no userinfo.
-_match_host = re.compile(
+match_host = re.compile(
     rb"(?:\[[0-9A-Fa-f:.]+\]|\[v[0-9A-Fa-f]+\.[\w.~!$&'()*+,;=:-]+\]"
     rb"|(?:[\w.~!$&'()*+,;=-]|%[0-9A-Fa-f]{2})*)(?::[0-9]*)?",
     re.ASCII,
@@ -97,7 +97,7 @@ def check_host(host: bytes | None, http11: bool) -> None:
     if host is None:
         if http11:
             raise BadRequest("no Host field")
-    elif not _match_host(host):
+    elif not match_host(host):
         raise BadRequest("invalid Host field")
 
 
@@ -108,7 +108,7 @@ def read_other_target(request: Request, path: bytes) -> bytes:
         return b"*"
     elif b"#" not in target and (match := _match_absolute(target)):
         authority = match[2]
-        if not _match_host(authority) or authority.startswith(b":"):
+        if not match_host(authority) or authority.startswith(b":"):
             raise BadRequest("invalid authority in the request target")
         _replace_host(request, authority)
         if match[3] is None and match[4] is None and method == "OPTIONS":

@@ -8,7 +8,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from uvicorn_worker.http1.scope import ScopeBuilder
-from uvicorn_worker.proxy import PeerList
+from uvicorn_worker.peers import PeerList
 from uvicorn_worker.state import ServerState
 
 if TYPE_CHECKING:
