@@ -612,8 +612,17 @@ class HTTPConnection(Flow):
         # holds something the kernel does. Beside that, the kernel's buffer is large: without it a
         # slow peer would seem to take nothing for minutes.
         if unsent or self.write_paused or self.state.tls:
-            return unsent + unacknowledged(self.sock)
+            return unsent + _unacknowledged(self.sock)
         return 0
+
+
+def _unacknowledged(sock: socket.socket) -> int:
+    """Return how many bytes the kernel holds that the peer has not got; 0 where it cannot tell."""
+    try:
+        answer = fcntl.ioctl(sock.fileno(), termios.TIOCOUTQ, b"\0\0\0\0")
+    except (OSError, ValueError):
+        return 0
+    return int.from_bytes(answer, sys.byteorder)
 
 
 def _upgrades_to(request: Request, protocol: bytes) -> bool:
