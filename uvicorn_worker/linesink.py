@@ -47,11 +47,12 @@ class LineSink:
         self._failing = False
         self._dropped = 0
         self._fd = -1
+        self._encoding = handler.stream.encoding
         self._patient = True  # a write may take its time: it is a file
         self._nowait = NOWAIT
 
     def write(self, line: str) -> None:
-        """Take a line of ASCII with its end; it is written at the end of this turn of the loop."""
+        """Take a line with its end; it is written at the end of this turn of the loop."""
         if self._timer is not None:
             self._write_behind(line)
             return
@@ -72,7 +73,7 @@ class LineSink:
                 self._dropped += 1
                 return
             self.flush()
-        self._rest += line.encode("ascii", "backslashreplace")
+        self._rest += line.encode(self._encoding, "backslashreplace")
 
     def flush(self) -> None:
         """Write what has gathered, as far as that is possible without waiting."""
@@ -80,7 +81,7 @@ class LineSink:
             self._timer.cancel()
             self._timer = None
         data = self._rest
-        data += "".join(self.pending).encode("ascii", "backslashreplace")
+        data += "".join(self.pending).encode(self._encoding, "backslashreplace")
         self.pending.clear()
         if not data:
             return
