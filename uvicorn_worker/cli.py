@@ -6,6 +6,7 @@ What takes time to import is imported when it is certain that it is needed.
 from __future__ import annotations
 
 import os
+import re
 import sys
 import traceback
 from typing import TYPE_CHECKING, Final, NamedTuple, TextIO
@@ -14,7 +15,7 @@ from uvicorn_worker import __version__
 from uvicorn_worker.advice import find_void
 from uvicorn_worker.binds import parse_bind
 from uvicorn_worker.config import APPLICATION, BINDING, LOGGING, TLS, Config
-from uvicorn_worker.errors import EXIT_STOPPED, UsageError, WorkerError, exit_code
+from uvicorn_worker.errors import EXIT_STOPPED, ConfigError, UsageError, WorkerError, exit_code
 from uvicorn_worker.flags import Command
 from uvicorn_worker.options import options_of
 from uvicorn_worker.serverconfig import (
@@ -42,6 +43,7 @@ a pyproject.toml, in this order. `{NAME} check APP` tells what would be served, 
 For several processes, and to reload code, see uvicorn-supervisor."""
 
 OPTIONS: Final = options_of(Config)
+_NAMES: Final = re.compile(r"\w+(?: and \w+)*(?=[=:])")
 
 # The topics of `--help`, in this order; others follow.
 TOPICS: Final = (
@@ -115,8 +117,21 @@ def read(words: Sequence[str], environ: MutableMapping[str, str]) -> Told | None
     notes = [*notes, *_leave_to_supervisor(values, words)]
     if "app" not in values:
         raise UsageError(f"APP is missing: {NAME} MODULE:ATTRIBUTE, like {NAME} main:app")
-    config = Config(**{name: given.value for name, given in values.items()})
-    return Told(config, values, warnings, notes)
+    return Told(make_config(values), values, warnings, notes)
+
+
+def make_config(values: Layer) -> Config:
+    """Return the configuration of some values; raises ConfigError, which names their places."""
+    try:
+        return Config(**{name: given.value for name, given in values.items()})
+    except ConfigError as exc:
+        # It begins with the names of options: `uds and fd: ...`, `ssl_keyfile='...' needs ...`.
+        names = _NAMES.match(str(exc))
+        words = names[0].split(" and ") if names else []
+        places = [values[name].place if name in values else name for name in words]
+        text = " and ".join(places) + str(exc)[names.end() if names else 0 :]
+        kind = UsageError if any(place.startswith("-") for place in places) else ConfigError
+        raise kind(text) from None
 
 
 def by_topic(options: Iterable[Option]) -> list[Option]:
@@ -144,7 +159,7 @@ def _leave_to_supervisor(values: Layer, words: Sequence[str]) -> list[str]:
     """
     notes = []
     for name in FOR_SUPERVISOR:
-        if name not in values or values[name].value in (None, 1, False):
+        if name not in values or not _wants_supervisor(name, values[name].value):
             continue
         value, place = values.pop(name)
         if place.startswith("-"):
@@ -152,6 +167,10 @@ def _leave_to_supervisor(values: Layer, words: Sequence[str]) -> list[str]:
             raise UsageError(f"{what} needs {_supervisors_line(words)}")
         notes.append(f"{place}={value} is for {SUPERVISOR}: this is one process")
     return notes
+
+
+def _wants_supervisor(name: str, value: object) -> bool:
+    return bool(value) if name == "reload" else isinstance(value, int) and value > 1
 
 
 # -- options of a command line that make others void
