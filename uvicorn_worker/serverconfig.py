@@ -64,6 +64,13 @@ def header_fields(value: object) -> str | None:
     return None
 
 
+def paths(value: object) -> str | None:
+    """Check paths as clients send them."""
+    if isinstance(value, Sequence) and all(str(path).startswith("/") for path in value):
+        return None
+    return "expected paths such as '/events'"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServerConfig:
     """Settings of one server process; raises ConfigError when a value is out of range."""
@@ -119,6 +126,19 @@ class ServerConfig:
     )
     timeout_request_body: float = setting(
         60.0, "seconds between parts of a request's body; 0: no limit", at_least(0), group=TIMES
+    )
+    timeout_request: float = setting(
+        0.0,
+        "seconds for a whole request, 504 or a cut after it; 0: no limit",
+        at_least(0),
+        group=TIMES,
+    )
+    timeout_request_exempt: Sequence[str] = setting(
+        (),
+        "path that `timeout_request` leaves alone, with all below it; may be repeated",
+        paths,
+        kind=LIST,
+        group=TIMES,
     )
     timeout_graceful_shutdown: float | None = setting(
         None,

@@ -15,6 +15,7 @@ from uvicorn_worker.errors import ConfigError
 from uvicorn_worker.http1.connection import HTTPConnection
 from uvicorn_worker.http1.reader import RequestReader
 from uvicorn_worker.http1.state import HTTPState
+from uvicorn_worker.http1.timelimit import TimeLimit
 from uvicorn_worker.lifespan import Lifespan
 from uvicorn_worker.listeners import Acceptor
 from uvicorn_worker.proxy import ForwardingPolicy
@@ -72,6 +73,7 @@ class Service:
         if engine is not None:
             state.websocket = Upgrader(engine, compress=config.ws_per_message_deflate)
         state.on_connection_lost = self._connection_lost
+        self._time_limit = TimeLimit(state)
         self._tls = tls
         self._acceptor = Acceptor(sockets, state, lambda sock: HTTPConnection(state, sock), tls)
         self._lifespan: Lifespan | None = None
@@ -116,6 +118,7 @@ class Service:
             except Exception:  # noqa: PERF203 - one must not cost all others their deadlines
                 self.state.log.exception("Exception at the deadline of a connection")
                 connection.abort()
+        self._time_limit.enforce(now)
         self._timers[1] = self.state.loop.call_later(SWEEP, self._sweep)
 
     def _connection_lost(self) -> None:

@@ -186,7 +186,7 @@ def test_every_option_means_the_same_everywhere(
     texts = {
         "app": "x:y", "bind": "a:1", "fd": "7", "forwarded_allow_ips": "10.0.0.1",
         "forwarder_headers": "X_A", "headers": "A:1", "host": "h", "secure_scheme_headers": "X=y",
-        "workers": "1",
+        "timeout_request_exempt": "/events", "workers": "1",
     }  # fmt: skip
     kind, flags = OPTIONS[name].kind, OPTIONS[name].flags
     if not flags or name == "reload":

@@ -44,7 +44,7 @@ WORKER = Layers(
         ("tls",),
         ("tlscontext", "tlsfailures", "tlsscope"),
         ("certificates",),
-        ("http1.connection", "websocket.connection"),
+        ("http1.connection", "http1.timelimit", "websocket.connection"),
         ("flow",),
         ("http1.cycle", "http1.state", "websocket.cycle"),
         ("websocket.handshake", "websocket.reader"),
@@ -81,7 +81,7 @@ WORKER = Layers(
         ("serverconfig",),  # what every layer above is given
         ("options",),
         ("peers",),
-        ("asgi", "daemonthreads", "errors", "values"),
+        ("asgi", "daemonthreads", "errors", "stacks", "values"),
         # The packages themselves: names only. Anyone may ask them for `__version__`.
         ("", "gunicorn", "http1", "websocket"),
     ),

@@ -15,6 +15,7 @@ from uvicorn_worker.serverconfig import ServerConfig
     [
         ("http", "h2", "expected one of auto, httptools, h11"),
         ("timeout_keep_alive", -1, "expected a number of at least 0"),
+        ("timeout_request_exempt", ("events",), "expected paths such as '/events'"),
         ("limit_concurrency", 0, "expected a number of at least 1"),
         ("headers", "X-A: b", "expected pairs"),
         ("headers", {"X-A": "b"}, "expected pairs"),

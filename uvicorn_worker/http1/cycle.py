@@ -147,6 +147,11 @@ class RequestCycle:
         return self._request.target
 
     @property
+    def path(self) -> str:
+        """The path as received, decoded: without what `root_path` puts before it."""
+        return self._request.path_text
+
+    @property
     def request_headers(self) -> Headers:
         return self._request.headers
 
@@ -211,6 +216,13 @@ class RequestCycle:
         if self._waiters:
             self._wake()
 
+    def time_out(self) -> bool:
+        """End a response that takes too long; return False where it is complete."""
+        if self._state is DONE:
+            return False
+        self._abandon(504, b"Gateway Timeout")
+        return True
+
     def _wake(self) -> None:
         waiters, self._waiters = self._waiters, None
         for waiter in waiters or ():
@@ -269,10 +281,10 @@ class RequestCycle:
         )
         self._abandon()
 
-    def _abandon(self) -> None:
-        """End a response that the application will not: 500, or a cut where it has begun."""
+    def _abandon(self, status: int = 500, text: bytes = b"Internal Server Error") -> None:
+        """End a response that the application will not: an error, or a cut where it has begun."""
         if self._state is START or self._state is HEAD:
-            self.answer(500, b"Internal Server Error")
+            self.answer(status, text)
         elif self.responding:
             self.flush()
             self._owner.give_up()
