@@ -24,7 +24,7 @@ from uvicorn_worker.errors import (
     WorkerError,
     exit_code,
 )
-from uvicorn_worker.gunicorn.guard import Guard
+from uvicorn_worker.guard import Guard
 from uvicorn_worker.importing import load_application
 from uvicorn_worker.inherited import ACCEPTING
 from uvicorn_worker.logs import configure_logging, reopen_logs
@@ -80,6 +80,7 @@ class Server:
         self._loading = False
         self._overdue = False
         self._guarded = False
+        self._capturing = False
         self._exit_code = EXIT_STOPPED
         self._exited: BaseException | None = None  # what the application has raised to end us
         self._terminals: list[int] = []
@@ -203,9 +204,11 @@ class Server:
             return
         before = {number: signal.getsignal(number) for number in (*STOP_SIGNALS, *OTHER_SIGNALS)}
         self.install_signal_handlers()
+        self._capturing = True
         try:
             yield
         finally:
+            self._capturing = False
             for number, handler in before.items():
                 # None: installed by something else than Python, which cannot be put back.
                 signal.signal(number, signal.SIG_DFL if handler is None else handler)
@@ -249,7 +252,7 @@ class Server:
         """Break into what keeps the loop from ending; called by the guard, in its thread."""
         self._overdue = True
         main = threading.main_thread().ident
-        if main is not None:
+        if self._capturing and main is not None:  # else nothing of ours keeps the process
             signal.pthread_kill(main, signal.SIGTERM)
 
     def _answer(self, sig: int) -> None:

@@ -14,6 +14,7 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any, ClassVar, Final, NoReturn
 
+from uvicorn_worker.errorpage import error_page
 from uvicorn_worker.errors import (
     EXIT_ABORTED,
     EXIT_BOOT_ERROR,
@@ -25,7 +26,6 @@ from uvicorn_worker.errors import (
 from uvicorn_worker.gunicorn.departure import clean_up
 from uvicorn_worker.gunicorn.life import Life
 from uvicorn_worker.gunicorn.observer import make_observer
-from uvicorn_worker.gunicorn.reload import error_page
 from uvicorn_worker.gunicorn.settings import Settings, read_settings, settings_without_effect
 from uvicorn_worker.gunicorn.signalled import SignalledWorker
 from uvicorn_worker.gunicorn.tls import make_tls

@@ -26,14 +26,10 @@ WORKER = Layers(
         ("gunicorn.departure",),
         (
             "gunicorn.access",
-            "gunicorn.guard",
             "gunicorn.leaving",
             "gunicorn.masters",
             "gunicorn.orders",
-            "gunicorn.reload",
-            "gunicorn.reports",
             "gunicorn.settings",
-            "gunicorn.watchdog",
         ),
         ("gunicorn.atoms", "gunicorn.options"),
         ("gunicorn.views",),
@@ -81,7 +77,8 @@ WORKER = Layers(
         ("serverconfig",),  # what every layer above is given
         ("options",),
         ("peers",),
-        ("asgi", "daemonthreads", "errors", "stacks", "values"),
+        ("errorpage",),
+        ("asgi", "daemonthreads", "errors", "guard", "reports", "stacks", "values", "watchdog"),
         # The packages themselves: names only. Anyone may ask them for `__version__`.
         ("", "gunicorn", "http1", "websocket"),
     ),

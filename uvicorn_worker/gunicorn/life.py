@@ -19,7 +19,7 @@ from uvicorn_worker.scoreboard import Phase
 
 if TYPE_CHECKING:
     from uvicorn_worker.gunicorn.orders import Term
-    from uvicorn_worker.gunicorn.reports import Reports
+    from uvicorn_worker.reports import Reports
     from uvicorn_worker.service import Service
 
 BEAT: Final = 1.0  # seconds between heartbeats, at most; Gunicorn looks once a second

@@ -18,13 +18,13 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn
 from gunicorn.workers.base import Worker
 
 from uvicorn_worker.errors import EXIT_ABORTED, EXIT_STOPPED
+from uvicorn_worker.guard import Guard
 from uvicorn_worker.gunicorn import masters
-from uvicorn_worker.gunicorn.guard import Guard
 from uvicorn_worker.gunicorn.leaving import Budget
 from uvicorn_worker.gunicorn.orders import IGNORED, Orders
-from uvicorn_worker.gunicorn.reports import Reports
-from uvicorn_worker.gunicorn.watchdog import Watchdog
+from uvicorn_worker.reports import Reports
 from uvicorn_worker.scoreboard import Phase
+from uvicorn_worker.watchdog import Watchdog
 
 if TYPE_CHECKING:
     import asyncio
@@ -46,7 +46,7 @@ class SignalledWorker(Worker):  # type: ignore[misc]  # Gunicorn ships no types
         """Called in the master, before the fork: no loop, signals, sockets or logging here."""
         super().__init__(*args, **kwargs)
         self.orders = Orders()
-        self.reports = Reports(self.log)
+        self.reports = Reports(getattr(self.log, "error_log", None))
         self.int_called = False
         self._booting = False
         self._loop: asyncio.AbstractEventLoop | None = None  # while it is run

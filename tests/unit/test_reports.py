@@ -10,15 +10,14 @@ import os
 import signal
 import sys
 import threading
-from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from tests.support.exchange import FakeExchange, make_scope
 from tests.support.waiting import eventually
-from uvicorn_worker.gunicorn.reports import STDERR, Reports
-from uvicorn_worker.gunicorn.watchdog import Watchdog
+from uvicorn_worker.reports import STDERR, Reports
+from uvicorn_worker.watchdog import Watchdog
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -37,13 +36,14 @@ def faults() -> Iterator[None]:
             faulthandler.enable(sys.__stderr__ or STDERR)
 
 
-class FakeLog:
-    """As much of Gunicorn's logger as tells where its errors go."""
+class FileLog(logging.Logger):
+    """A logger of errors whose parent has the file."""
 
     def __init__(self, path: Path) -> None:
-        self.error_log = logging.Logger("test")
+        super().__init__("test.error")
+        self.parent = logging.Logger("test")
         self.handler = logging.FileHandler(path)
-        self.error_log.addHandler(self.handler)
+        self.parent.addHandler(self.handler)
 
 
 def stuck_function(reports: Reports, loop: Any, exchanges: list[Any]) -> str:
@@ -96,7 +96,7 @@ def test_a_report_of_many_requests_is_bounded() -> None:
 
 
 def test_stacks_go_to_the_error_log_and_follow_it(tmp_path: Path) -> None:
-    log = FakeLog(tmp_path / "error.log")
+    log = FileLog(tmp_path / "error.log")
     reports = Reports(log)
     reports.install(lambda number, frame: None)
     first = reports.descriptor
@@ -118,7 +118,7 @@ def test_stacks_go_to_the_error_log_and_follow_it(tmp_path: Path) -> None:
 
 
 def test_a_log_without_a_file_leaves_the_stacks_to_standard_error_and_the_report() -> None:
-    reports = Reports(SimpleNamespace())
+    reports = Reports(logging.Logger("none"))
     reports.install(lambda number, frame: None)
     done = threading.Event()
     thread = threading.Thread(target=done.wait, name="somebody-else")
@@ -135,7 +135,7 @@ def test_a_log_without_a_file_leaves_the_stacks_to_standard_error_and_the_report
 
 
 def test_sigabrt_writes_all_stacks_and_calls_the_handler(tmp_path: Path) -> None:
-    log = FakeLog(tmp_path / "error.log")
+    log = FileLog(tmp_path / "error.log")
     called: list[int] = []
     reports = Reports(log)
     faulthandler.enable()  # as PYTHONFAULTHANDLER does
@@ -146,6 +146,27 @@ def test_sigabrt_writes_all_stacks_and_calls_the_handler(tmp_path: Path) -> None
     assert called == [signal.SIGABRT]
     stacks = (tmp_path / "error.log").read_text()
     assert "test_sigabrt_writes_all_stacks_and_calls_the_handler" in stacks
+    os.close(reports.descriptor)
+    log.handler.close()
+
+
+def test_an_inquiry_writes_all_stacks_and_the_process_goes_on(tmp_path: Path) -> None:
+    log = FileLog(tmp_path / "error.log")
+    reports = Reports(log)
+    reports.install(lambda number, frame: None)
+    reports.answer(signal.SIGUSR2)
+    (tmp_path / "error.log").rename(tmp_path / "error.log.1")
+    log.handler.close()
+    log.handler.stream = log.handler._open()
+    reports.follow_log()
+    try:
+        os.kill(os.getpid(), signal.SIGUSR2)
+    finally:
+        faulthandler.unregister(signal.SIGUSR2)
+
+    stacks = (tmp_path / "error.log").read_text()
+    assert "test_an_inquiry_writes_all_stacks_and_the_process_goes_on" in stacks
+    assert (tmp_path / "error.log.1").read_text() == ""
     os.close(reports.descriptor)
     log.handler.close()
 

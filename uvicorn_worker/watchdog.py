@@ -1,4 +1,4 @@
-"""Says what a worker is stuck in, just before Gunicorn aborts it.
+"""Says what a worker is stuck in, just before it is aborted.
 
 SIGABRT finds no Python code to interrupt while the event loop waits inside a library written in C.
 But as long as that lets other threads run, one of them can tell which requests are concerned.

@@ -1,8 +1,9 @@
 """What a worker says when it is stuck: where every thread is, and what was being answered.
 
-Gunicorn aborts a worker (SIGABRT) whose event loop has stopped to turn. `faulthandler` writes the
-stacks of all threads in the signal handler itself, so also when the loop is stuck in C code that
-never gives control back. The rest is Python, and comes where any thread can still run it.
+Whoever supervises a worker aborts it (SIGABRT) when its event loop has stopped to turn, and may ask
+before (SIGUSR2). `faulthandler` writes the stacks of all threads in the signal handler itself, so
+also when the loop is stuck in C code that never gives control back. The rest is Python, and comes
+where any thread can still run it.
 """
 
 from __future__ import annotations
@@ -17,20 +18,25 @@ import traceback
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
+    import logging
     from collections.abc import Callable, Iterable
     from types import FrameType
 
 STDERR: Final = 2
-LOOP_RUNNER: Final = "_turn_loop"  # the worker's method that runs the event loop
+LOOP_RUNNER: Final = "_turn_loop"  # the function that runs the event loop, in all our workers
 MOST_REQUESTS: Final = 50  # in a report: the oldest ones are what somebody looks for
 LONGEST_TARGET: Final = 200  # characters of a request's target
 
 
 class Reports:
-    """The reports of one worker process, written to the error log's own descriptor."""
+    """The reports of one worker process, written to the error log's own descriptor.
 
-    def __init__(self, log: object) -> None:
+    `log` is the logger of errors; where it has no handlers, those of its parents count.
+    """
+
+    def __init__(self, log: logging.Logger | None) -> None:
         self._log = log
+        self._inquiry = 0  # the signal that asks for stacks, 0: none does
         self.descriptor = STDERR
         # Whether the log is somewhere else than in a file: then `faulthandler`'s part is not there.
         self.apart = False
@@ -45,6 +51,11 @@ class Reports:
         signal.signal(signal.SIGABRT, handler)
         self.follow_log()
 
+    def answer(self, number: int) -> None:
+        """Write the stacks of all threads whenever this signal comes, and go on."""
+        self._inquiry = number
+        faulthandler.register(number, self.descriptor, all_threads=True)
+
     def follow_log(self) -> None:
         """Write to where the error log writes now; call it again when the log was reopened."""
         found = _descriptor(self._log)
@@ -53,6 +64,8 @@ class Reports:
         # number then belongs to a client's connection.
         self.descriptor = os.dup(STDERR if found is None else found)
         faulthandler.enable(self.descriptor, all_threads=True)
+        if self._inquiry:
+            self.answer(self._inquiry)
         if old != STDERR:
             os.close(old)
 
@@ -75,14 +88,16 @@ class Reports:
         return "".join(parts).rstrip()
 
 
-def _descriptor(log: object) -> int | None:
-    """Return the descriptor of the file behind Gunicorn's error log, None where there is none."""
-    for handler in getattr(getattr(log, "error_log", None), "handlers", ()):
-        try:
-            number: int = handler.stream.fileno()
-        except (AttributeError, OSError, ValueError):
-            continue  # syslog, memory, a file that is not open
-        return number
+def _descriptor(log: logging.Logger | None) -> int | None:
+    """Return the descriptor of the file behind a logger, None where there is none."""
+    while log is not None:
+        for handler in log.handlers:
+            try:
+                number: int = handler.stream.fileno()  # type: ignore[attr-defined]  # or has none
+            except (AttributeError, OSError, ValueError):
+                continue  # syslog, memory, a file that is not open
+            return number
+        log = log.parent if log.propagate else None
     return None
 
 
