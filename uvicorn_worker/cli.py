@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import sys
 import traceback
 from typing import TYPE_CHECKING, Final, NamedTuple, TextIO
@@ -200,6 +201,10 @@ def _in_place_of(name: str, line: Layer) -> str | None:
 
 
 def _serve(told: Told) -> int:
+    # Before the server answers signals, and after it: nothing is there that could be lost. Threads
+    # of the application may keep the process for long.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda sig, frame: os._exit(EXIT_STOPPED))
     from uvicorn_worker.server import Server
 
     server = Server(told.config)

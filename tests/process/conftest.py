@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.support.command import RunningCommand
 from tests.support.gunicorn import RunningGunicorn
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
+    from tests.support.command import StartCommand
     from tests.support.gunicorn import StartGunicorn
 
 
@@ -36,6 +38,31 @@ def gunicorn(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[StartGu
         except AssertionError as exc:
             problems.append(str(exc))
         request.node.add_report_section("teardown", "gunicorn.log", server.log_text())
+    if problems:
+        pytest.fail("; ".join(problems), pytrace=False)
+
+
+@pytest.fixture
+def command(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[StartCommand]:
+    """Start real `uvicorn-worker`s that end with the test; see tests/support/command.py."""
+    servers: list[RunningCommand] = []
+
+    def start(*words: str, files: Mapping[str, str] | None = None, **options: Any) -> Any:
+        folder = tmp_path / f"command-{len(servers)}"
+        folder.mkdir(exist_ok=True)
+        for name, text in (files or {}).items():
+            (folder / name).write_text(text)
+        servers.append(RunningCommand(folder, *words, **options))
+        return servers[-1]
+
+    yield start
+    problems = []
+    for server in servers:
+        try:
+            server.stop()
+        except AssertionError as exc:
+            problems.append(str(exc))
+        request.node.add_report_section("teardown", "log", server.log_text())
     if problems:
         pytest.fail("; ".join(problems), pytrace=False)
 

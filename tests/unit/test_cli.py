@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -195,7 +195,7 @@ def test_every_option_means_the_same_everywhere(
     (tmp_path / "1").touch()  # the env-file
     value = OPTIONS[name].parse(text, name)
     words = [text] if name == "app" else [A, *_words(flags[0], text, switch=not kind.metavar)]
-    needs = {"ssl_keyfile": {"ssl_certfile": "c"}}.get(name, {})
+    needs: dict[str, Any] = {"ssl_keyfile": {"ssl_certfile": "c"}}.get(name, {})
     environ = {f"UVICORN_{key.upper()}": one for key, one in needs.items()}
 
     from_line = read(words, dict(environ))
