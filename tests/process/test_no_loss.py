@@ -133,12 +133,12 @@ def test_slow_boot_of_the_new_generation(gunicorn: StartGunicorn) -> None:
 
 
 def test_storm_of_reloads(gunicorn: StartGunicorn) -> None:
-    """Ten SIGHUPs, each sent as soon as Gunicorn has taken notice of the one before."""
+    """Six SIGHUPs, each sent as soon as Gunicorn has taken notice of the one before."""
     server = gunicorn(APP, "--workers", "2")
     first = server.wait_for_workers(2)
     with mixed_load(server) as load:
         load.wait_for_requests(200)
-        for number in range(1, 11):
+        for number in range(1, 7):
             server.signal(signal.SIGHUP)
             server.wait_for_log("Handling signal: hup", count=number)
         new_workers_serve(load, server.wait_for_workers(2, without=first))

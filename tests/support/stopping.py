@@ -23,7 +23,7 @@ STUBBORN = ["/stubborn?s=60"]
 QUICK = 2.0
 """Seconds within which a quick stop must be over; Gunicorn would wait `graceful_timeout`, 30."""
 
-SLACK = 0.5
+SLACK = 1.0
 """Seconds that a process may come late on a busy machine; the marks show that none was killed."""
 
 
