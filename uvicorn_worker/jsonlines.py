@@ -17,8 +17,13 @@ if TYPE_CHECKING:
 
 quote: Final[Callable[[str], str]] = json.encoder.encode_basestring_ascii
 encode: Final = json.JSONEncoder(allow_nan=False, default=repr).encode
-QUERY: Final = '"query": '
-REQUEST_ID: Final = ', "request_id": '
+QUOTED_MESSAGE: Final = ACCESS_MESSAGE.replace('"', r"\"")
+# What `extra` cannot name.
+OWN_KEYS: Final = frozenset({"time", "level", "logger", "exception", "stack"})
+ACCESS_KEYS: Final = frozenset({
+    "client", "method", "path", "query", "http_version", "status", "bytes", "duration",
+    "request_id",
+})  # fmt: skip
 MAX_ID: Final = 200  # characters of a request's identification: it comes from outside
 
 
@@ -26,7 +31,8 @@ class JsonFormatter(logging.Formatter):
     """One JSON object per record, in one line of ASCII, whatever the record holds.
 
     Always `time` (UTC, RFC 3339), `level`, `logger` and `message`; `exception` and `stack` where
-    there are any; then whatever was given as `extra`, as its `repr` where JSON has no such value.
+    there are any; then whatever was given as `extra`, as its `repr` where JSON has no such value,
+    under `extra_NAME` where the name is taken.
     Access records have `client`, `method`, `path`, `query`, `http_version`, `status`, `bytes`,
     `duration` (seconds) and `request_id`: X-Request-ID, else the trace-id of `traceparent`.
     """
@@ -45,10 +51,10 @@ class JsonFormatter(logging.Formatter):
     ) -> None:
         """Take what other formatters take: the keys are always the same."""
         super().__init__()
-        self._second = -1
-        self._stamp = ""
+        self._last = -1, ""  # second, and its text
 
     def format(self, record: logging.LogRecord) -> str:
+        taken = OWN_KEYS
         parts = [
             f'{{"time": "{self._time(record.created)}"',
             f'"level": {_dump(record.levelname)}',
@@ -57,7 +63,8 @@ class JsonFormatter(logging.Formatter):
         ]
         if isinstance(record.args, AccessArgs):
             args = record.args
-            parts.append(access_members(args, args.exchange, args.duration))
+            parts.append(_members(_quote_all(args), args.exchange, args.duration))
+            taken = OWN_KEYS | ACCESS_KEYS
         if record.exc_info and not record.exc_text:
             record.exc_text = self.formatException(record.exc_info)
         if record.exc_text:
@@ -65,7 +72,7 @@ class JsonFormatter(logging.Formatter):
         if record.stack_info:
             parts.append(f'"stack": {_dump(self.formatStack(record.stack_info))}')
         parts += [
-            f"{_dump(str(key))}: {_dump(value)}"
+            f"{quote(f'extra_{key}' if key in taken else str(key))}: {_dump(value)}"
             for key, value in vars(record).items()
             if key not in self.KNOWN
         ]
@@ -78,31 +85,47 @@ class JsonFormatter(logging.Formatter):
 
         `duration` is in seconds, `line` the message, or empty for the usual one.
         """
+        quoted = _quote_all(fields)
+        message = quote(line)[1:-1] if line else QUOTED_MESSAGE % quoted
         return (
             f'{{"time": "{self._time(created)}", "level": "INFO", "logger": "uvicorn.access", '
-            f'"message": {quote(line or ACCESS_MESSAGE % fields)}, '
-            f"{access_members(fields, exchange, duration)}}}"
+            f'"message": "{message}", {_members(quoted, exchange, duration)}}}'
         )
 
     def _time(self, created: float) -> str:
         second = int(created)
-        if second != self._second:
-            self._stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
-            self._second = second
-        return f"{self._stamp}.{int((created - second) * 1000):03}Z"
+        last, stamp = self._last
+        if second != last:
+            stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
+            self._last = second, stamp  # at once: handlers in other threads may share it
+        return f"{stamp}.{int((created - second) * 1000):03}Z"
 
 
-def access_members(fields: AccessFields, exchange: Exchange, duration: float) -> str:
-    """Return what JSON says about a request: members of an object."""
+def _quote_all(fields: AccessFields) -> AccessFields:
+    """Return the fields as they stand in JSON, between quotation marks."""
     client, method, full_path, http_version, status = fields
-    path, mark, query = full_path.partition("?")
-    request_id = find_request_id(exchange)
     return (
-        f'"client": {quote(client)}, "method": {quote(method)}, "path": {quote(path)}, '
-        f"{f'{QUERY}{quote(query)}, ' if mark else ''}"
-        f'"http_version": {quote(http_version)}, "status": {status}, "bytes": {exchange.sent}, '
-        f'"duration": {duration:.6f}{REQUEST_ID + quote(request_id) if request_id else ""}'
+        quote(client)[1:-1],
+        quote(method)[1:-1],
+        quote(full_path)[1:-1],
+        quote(http_version)[1:-1],
+        status,
     )
+
+
+def _members(quoted: AccessFields, exchange: Exchange, duration: float) -> str:
+    """Return what JSON says about a request: members of an object."""
+    client, method, full_path, http_version, status = quoted
+    path, mark, query = full_path.partition("?")
+    if mark:
+        path = f'{path}", "query": "{query}'
+    text = (
+        f'"client": "{client}", "method": "{method}", "path": "{path}", '
+        f'"http_version": "{http_version}", "status": {status}, "bytes": {exchange.sent}, '
+        f'"duration": {duration:.6f}'
+    )
+    request_id = find_request_id(exchange)
+    return f'{text}, "request_id": {quote(request_id)}' if request_id else text
 
 
 def find_request_id(exchange: Exchange) -> str:

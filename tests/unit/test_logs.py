@@ -368,6 +368,8 @@ def test_json_is_one_whole_line_whatever_a_record_holds() -> None:
         "keys": {(1, 2): 3},
         "text": 'é\u2028\x1b"\n',
         "number": 3,
+        "time": "noon",
+        "status": 4,
     }
     logger, stream = logging.Logger("x\n"), io.StringIO()
     handler = logging.StreamHandler(stream)
@@ -388,6 +390,7 @@ def test_json_is_one_whole_line_whatever_a_record_holds() -> None:
     assert "test_json_is_one_whole_line" in made["stack"]
     assert (made["bytes"], made["nan"], made["number"]) == ("b'\\x00'", "nan", 3)
     assert (made["worse"], made["text"]) == ("<Unspeakable>", 'é\u2028\x1b"\n')
+    assert (made["extra_time"], made["status"]) == ("noon", 4)
     assert made["keys"] == "{(1, 2): 3}"
     assert "no number" in json.loads(second)["message"]
 
