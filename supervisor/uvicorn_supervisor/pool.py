@@ -74,6 +74,7 @@ class Pool:
         self.limits = limits or Limits()
         self.count = 0  # seats; the configuration says how many, then signals may
         self.workers: dict[int, Worker] = {}  # by number; whoever has no process any more is gone
+        self.gone: dict[int, Worker] = {}  # whoever went in the latest step
         self.releases = Releases()
         self.successor = Successor()
         self.ending = False
@@ -90,7 +91,7 @@ class Pool:
     def step(self, event: Event, now: float) -> list[Action]:
         """Take note of an event and return what is to be done, in this order."""
         self._forgive_pause(now)
-        self._actions = []
+        self._actions, self.gone = [], {}
         self._order(event, now)
         self._news(event, now)
         if self.ending:
@@ -234,6 +235,7 @@ class Pool:
         self._actions += actions
         if changed.state is STOPPED:
             del self.workers[worker.number]
+            self.gone[worker.number] = changed
             self._lost(changed, getattr(event, "chance", 0.0), now)
             return
         self.workers[worker.number] = changed
@@ -294,7 +296,7 @@ class Pool:
             serving = [worker for worker in seat if worker.state is READY]
             for worker in seat:
                 if serving and worker.number < serving[-1].number:
-                    reason = worker.due or f"worker {serving[-1].number} has taken over"
+                    reason = worker.due or "its successor has taken over"
                     self._retire(worker, reason, now)
 
     def _shrink(self, now: float) -> None:

@@ -41,7 +41,7 @@ WORKER = Layers(
         ("tlscontext", "tlsfailures", "tlsscope"),
         ("certificates",),
         ("http1.connection", "http1.timelimit", "websocket.connection"),
-        ("flow",),
+        ("flow", "websocket.denial"),
         ("http1.cycle", "http1.state", "websocket.cycle"),
         ("websocket.handshake", "websocket.reader"),
         ("access", "logs"),
@@ -135,16 +135,37 @@ WORKER = Layers(
 SUPERVISOR = Layers(
     where="SUPERVISOR in tests/unit/test_layers.py",
     ranks=(
-        ("pool",),
+        ("__main__",),
+        ("cli",),
+        ("main",),
+        ("loop",),
+        ("child", "journal", "pool"),
+        ("tenure",),
         ("lifecycle", "releases", "successor"),
+        ("mailbox", "pidfile", "system"),
         ("messages",),
+        ("config",),
         ("limits",),
         ("",),
     ),
-    libraries={},
-    pure=dict.fromkeys(
-        ("lifecycle", "limits", "messages", "pool", "releases", "successor"), IMPURE
+    edges=(
+        # Public names that load on first access; the imports are for type checkers.
+        ("", "config"),
+        ("", "main"),
+        # For type checkers: what a worker's process is, to its time on the loop.
+        ("tenure", "child"),
     ),
+    libraries={
+        "psutil": ("system",),
+        "setproctitle": ("system",),
+        # The server: after the fork, and where options, logging and sockets are.
+        "uvicorn_worker": ("child", "cli", "config", "loop", "main", "pidfile", "tenure"),
+    },
+    shared=("uvicorn_worker",),
+    pure={
+        name: IMPURE
+        for name in ("lifecycle", "limits", "messages", "pool", "releases", "successor")
+    },
 )
 
 

@@ -1,0 +1,322 @@
+"""A worker's process, from the fork to its exit code: signals, loading, the event loop.
+
+Handlers only note what they were told and wake the loop, which acts (`tenure.py`). While the
+application is being loaded there is no loop, and nothing that could be lost: whoever is told to go
+then is interrupted where it is.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import sys
+import threading
+import time
+from dataclasses import dataclass
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, Final
+
+from uvicorn_supervisor.mailbox import HANDLED, tell
+from uvicorn_supervisor.system import die_with_parent, set_title
+from uvicorn_supervisor.tenure import Tenure
+from uvicorn_worker.access import make_access_log
+from uvicorn_worker.errors import (
+    EXIT_ABORTED,
+    EXIT_APP_EXITED,
+    EXIT_BOOT_ERROR,
+    EXIT_STOPPED,
+    LifespanError,
+    WorkerError,
+    exit_code,
+)
+from uvicorn_worker.guard import Guard
+from uvicorn_worker.gunicorn.departure import News
+from uvicorn_worker.gunicorn.leaving import Budget
+from uvicorn_worker.gunicorn.masters import Family
+from uvicorn_worker.gunicorn.orders import Orders
+from uvicorn_worker.importing import load_application
+from uvicorn_worker.loops import clean_up, new_event_loop
+from uvicorn_worker.reports import Reports
+from uvicorn_worker.scoreboard import Phase
+from uvicorn_worker.service import Service
+from uvicorn_worker.sourcefiles import load_env_file
+from uvicorn_worker.tls import make_tls
+from uvicorn_worker.tracing import trace
+from uvicorn_worker.watchdog import Watchdog
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Sequence
+    from types import FrameType
+
+    from uvicorn_supervisor.config import SupervisorConfig
+    from uvicorn_worker.scoreboard import Scoreboard, Slot
+
+UNBOUNDED: Final = 10.0**9  # seconds: as good as no limit
+
+INQUIRY: Final = signal.SIGUSR2  # a worker writes its stacks and goes on
+
+ABORT_REPORT: Final = 0.8  # seconds: SIGKILL follows after one
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Assignment:
+    """What a worker gets from its supervisor, over the fork."""
+
+    config: SupervisorConfig
+    sockets: Sequence[socket.socket]
+    board: Scoreboard
+    slot: Slot
+    seat: int
+    requests: int  # after which the worker is due; 0: never
+    parent: int  # the supervisor's process
+    mailbox: int  # descriptor of the supervisor's mailbox
+    life: int  # descriptor that is at its end when the supervisor is gone
+    closing: Sequence[int]  # descriptors that are the supervisor's alone
+
+
+def work(plan: Assignment) -> int:
+    """Be a worker; return the exit code of its process. Signals are blocked until it begins."""
+    worker = Worker(plan)
+    worker.take_over()
+    try:
+        return worker.run()
+    finally:
+        worker.slot.exit()
+        # Whoever repeats a signal would turn a good end into a death by signal.
+        for number in (*HANDLED, signal.SIGABRT):
+            if number != signal.SIGCHLD:
+                signal.signal(number, signal.SIG_IGN)
+
+
+class Worker:
+    """The process: what it was told, and how it is interrupted."""
+
+    def __init__(self, plan: Assignment) -> None:
+        self.plan = plan
+        self.log = logging.getLogger("uvicorn.error")
+        self.alive = True
+        self.orders = Orders()
+        self.slot = plan.slot
+        self.family = Family(plan.board, plan.slot)
+        graceful = plan.config.timeout_graceful_shutdown
+        self.settings: Any = SimpleNamespace(
+            graceful_timeout=UNBOUNDED if graceful is None else graceful
+        )
+        self.cfg: Any = None
+        self.reloader: threading.Thread | None = None
+        self.own_queue = False
+        self._reports = Reports(self.log)
+        self._loading = False
+        self._loop: asyncio.AbstractEventLoop | None = None  # while it is run
+        self._news: News | None = None
+        self._service: Service | None = None
+        self._watchdog: Watchdog | None = None
+        self._title = ""
+
+    # -- the beginning
+
+    def take_over(self) -> None:
+        """Make the forked process this worker's: its signals, descriptors, slot and name."""
+        signal.set_wakeup_fd(-1)
+        for descriptor in self.plan.closing:
+            os.close(descriptor)
+        for number in HANDLED:
+            signal.signal(number, signal.SIG_IGN)
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # of the application's own children
+        signal.signal(signal.SIGTERM, self._handle_term)
+        signal.signal(signal.SIGQUIT, self._handle_quit)
+        signal.signal(signal.SIGINT, self._handle_quit)
+        signal.signal(signal.SIGUSR1, self._handle_reopen)
+        self._reports.install(self._handle_abort)
+        self._reports.answer(INQUIRY)
+        self.slot.claim(os.getpid(), time.monotonic())
+        die_with_parent(signal.SIGTERM)
+        if os.getppid() != self.plan.parent:
+            self.orders.term()  # it ended before it could tell
+        signal.pthread_sigmask(signal.SIG_SETMASK, ())
+        self.show("booting")
+
+    def run(self) -> int:
+        """Serve; return the exit code."""
+        try:
+            load_env_file(self.plan.config.env_file, os.environ)
+            app = self._load()
+            if self.orders.to_go:
+                return EXIT_STOPPED
+            return self._serve(app)
+        except WorkerError as exc:
+            self._say_why(exc)
+            return exit_code(exc)
+
+    def _load(self) -> Any:
+        self._loading = True
+        try:
+            if self.orders.to_go:
+                return None
+            return trace(load_application(self.plan.config, self.log))
+        finally:
+            self._loading = False
+
+    def _say_why(self, exc: WorkerError) -> None:
+        what = "Application startup failed: " if isinstance(exc, LifespanError) else ""
+        self.log.error("%s%s", what, exc, exc_info=exc.__cause__)
+
+    # -- the loop
+
+    def _serve(self, app: Any) -> int:
+        config = self.plan.config
+        loop = new_event_loop(config.loop)
+        asyncio.set_event_loop(loop)
+        loop.set_exception_handler(self._loop_complains)
+        self._service = service = Service(
+            config,
+            app,
+            sockets=self.plan.sockets,
+            log=self.log,
+            loop=loop,
+            tls=make_tls(config, self.log),
+            observer=make_access_log(config),
+        )
+        self._news = News()
+        tenure = Tenure(self, service, self._news)
+        self._loop = loop
+        serving = loop.create_task(tenure.run())
+        try:
+            while not serving.done():
+                self._turn_loop(loop, serving)
+            self._loop = None
+            serving.result()
+            loop.run_until_complete(clean_up([cycle.task for cycle in service.state.cycles]))
+        finally:
+            self._loop = None
+            if not self.orders.aborted:
+                asyncio.set_event_loop(None)
+                loop.close()
+        if self.alive or self.orders.to_go:
+            return EXIT_STOPPED
+        return EXIT_APP_EXITED
+
+    def _turn_loop(self, loop: asyncio.AbstractEventLoop, serving: asyncio.Task[None]) -> None:
+        """Run the loop until the task is done, or somebody has asked the process to exit."""
+        try:
+            loop.run_until_complete(serving)
+        except (SystemExit, KeyboardInterrupt) as exc:
+            if self.orders.aborted:
+                raise
+            if self.orders.overdue:
+                raise SystemExit(EXIT_STOPPED) from None
+            if not serving.done():
+                self._application_exited(exc)
+
+    def _loop_complains(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        exc = context.get("exception")
+        if not isinstance(exc, (SystemExit, KeyboardInterrupt)):
+            loop.default_exception_handler(context)
+        elif not (self.orders.aborted or self.orders.overdue):
+            self._application_exited(exc)  # uvloop keeps what a protocol raises to itself
+
+    def _application_exited(self, exc: BaseException) -> None:
+        """Others' requests are in flight: let them end before the process does."""
+        if self.slot.snapshot().phase is Phase.BOOTING:
+            self.log.error("The application raised %r when it was started", exc)
+            raise SystemExit(EXIT_BOOT_ERROR)
+        if self.alive:
+            self.log.error("The application raised %r: this worker drains and exits", exc)
+            self.alive = False
+            self.wake()
+
+    # -- what the time on the loop needs
+
+    def wake(self) -> None:
+        """Let the loop look again; from any thread, and from signal handlers."""
+        loop, news = self._loop, self._news
+        if loop is not None and news is not None:
+            with contextlib.suppress(RuntimeError):  # a loop that has just been closed
+                loop.call_soon_threadsafe(news.tell)
+
+    def beaten(self) -> None:
+        limit = self.plan.config.timeout_worker_healthcheck
+        if limit:
+            if self._watchdog is None:
+                self._watchdog = Watchdog(limit / 2, self._report_stuck)
+                self._watchdog.start()
+            self._watchdog.beat()
+
+    def tell_supervisor(self) -> None:
+        tell(self.plan.mailbox)
+
+    def reopened(self) -> None:
+        self._reports.follow_log()
+
+    def show(self, what: str) -> None:
+        title = f"uvicorn-supervisor: worker {self.plan.seat} {what}"
+        if title != self._title:
+            self._title = title
+            set_title(title)
+
+    def interrupted(self) -> None:
+        """Gunicorn has a hook for it."""
+
+    def arm_guard(self, budget: Budget) -> None:
+        Guard(budget.interrupt, self._break_in, budget.end, EXIT_STOPPED, self._reports.descriptor)
+
+    def _break_in(self) -> None:
+        """Interrupt what keeps the loop from ending; called by the guard, in its thread."""
+        if self._loop is not None or self._loading:
+            self.orders.overdue = True
+            main = threading.main_thread().ident
+            assert main is not None
+            signal.pthread_kill(main, signal.SIGTERM)
+
+    # -- signals
+
+    def _handle_term(self, sig: int, frame: FrameType | None) -> None:
+        if self.orders.overdue:
+            raise SystemExit(EXIT_STOPPED)
+        self.orders.term()
+        self._told_to_go()
+
+    def _handle_quit(self, sig: int, frame: FrameType | None) -> None:
+        if self.orders.quit():
+            self.arm_guard(Budget.quick(time.monotonic()))
+        self._told_to_go()
+
+    def _told_to_go(self) -> None:
+        self.slot.set_phase(Phase.DRAINING)  # the others do not count on this worker
+        if self._loading:
+            raise SystemExit(EXIT_STOPPED)
+        self.wake()
+
+    def _handle_reopen(self, sig: int, frame: FrameType | None) -> None:
+        self.orders.pending.append(sig)
+        self.wake()
+
+    def _handle_abort(self, sig: int, frame: FrameType | None) -> None:
+        """SIGABRT: the loop has not turned for too long. Say where it is, and end."""
+        if not self.orders.aborted:
+            self.orders.aborted = True
+            end = time.monotonic() + ABORT_REPORT
+            Guard(end, lambda: None, end, EXIT_ABORTED, self._reports.descriptor)
+            self.log.critical(
+                "Worker %d (pid %d) is stuck. %s", self.plan.seat, os.getpid(), self._where(frame)
+            )
+        raise SystemExit(EXIT_ABORTED)
+
+    def _report_stuck(self, silent: float) -> None:
+        """Called by the watchdog, in its thread."""
+        frame = sys._current_frames().get(threading.main_thread().ident or 0)
+        self.log.warning(
+            "Worker %d (pid %d): its event loop has not turned for %.1f s. %s",
+            self.plan.seat,
+            os.getpid(),
+            silent,
+            self._where(frame),
+        )
+
+    def _where(self, frame: FrameType | None) -> str:
+        cycles = () if self._service is None else tuple(self._service.state.cycles)
+        return self._reports.stuck(frame, self._loop, cycles)

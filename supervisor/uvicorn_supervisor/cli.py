@@ -1,0 +1,106 @@
+"""The command `uvicorn-supervisor APP`; its options are the fields of `SupervisorConfig`."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from uvicorn_supervisor.config import SupervisorConfig
+from uvicorn_worker import __version__
+from uvicorn_worker.advice import find_void
+from uvicorn_worker.cli import by_topic, complain, refuse_void_addresses
+from uvicorn_worker.errors import EXIT_STOPPED, UsageError, WorkerError
+from uvicorn_worker.flags import Command
+from uvicorn_worker.options import options_of
+from uvicorn_worker.sourcefiles import CONFIG_FILE, gather
+
+if TYPE_CHECKING:
+    from collections.abc import MutableMapping, Sequence
+
+    from uvicorn_worker.sources import Layer
+
+NAME: Final = "uvicorn-supervisor"
+ABOUT: Final = """Serve APP, named as MODULE:ATTRIBUTE, with supervised workers.
+
+Options also come from UVICORN_* variables, from --env-file, from --config or [tool.uvicorn] of
+a pyproject.toml, in this order. SIGHUP reads all of them again, and reloads the code."""
+
+OPTIONS: Final = options_of(SupervisorConfig)
+
+
+class Told(NamedTuple):
+    """What the command was told, all places together."""
+
+    config: SupervisorConfig
+    given: Layer
+    warnings: Sequence[str]
+    notes: Sequence[str]
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    """Run the command and return its exit code; `words` are those behind its name."""
+    words = sys.argv[1:] if words is None else words
+    # As it was at the start: what an env-file says is read again at a reload.
+    environ = dict(os.environ)
+    try:
+        told = read(words, dict(environ))
+        if told is None:
+            return EXIT_STOPPED
+        from uvicorn_supervisor.main import supervise
+
+        _advise(told)
+        return supervise(told.config, lambda: _read_again(words, dict(environ)))
+    except WorkerError as exc:
+        return complain(exc, sys.stderr)
+
+
+def read(words: Sequence[str], environ: MutableMapping[str, str]) -> Told | None:
+    """Return what the command line and all other places say; None: it asked for help.
+
+    Variables of an env-file are added to `environ`.
+
+    Raises:
+        ConfigError: something in it is wrong.
+    """
+    command = Command(
+        NAME, by_topic([*OPTIONS.values(), CONFIG_FILE]), about=ABOUT, version=__version__
+    )
+    line = command.read(words)
+    if line is None:
+        return None
+    refuse_void_addresses(line)
+    values, warnings, notes = gather(line, environ, OPTIONS, elsewhere={})
+    if "app" not in values:
+        raise UsageError(f"APP is missing: {NAME} MODULE:ATTRIBUTE, like {NAME} main:app")
+    options = {name: given.value for name, given in values.items()}
+    return Told(SupervisorConfig(**_listen_for_platform(options, environ)), values, warnings, notes)
+
+
+def _listen_for_platform(
+    options: dict[str, Any], environ: MutableMapping[str, str]
+) -> dict[str, Any]:
+    """Add the bind that platforms expect which set PORT, unless somebody has named one."""
+    port = environ.get("PORT", "").strip()
+    if port and not {"host", "port", "uds", "fd", "bind"} & options.keys():
+        return {**options, "bind": (f"0.0.0.0:{port}",)}
+    return options
+
+
+def _read_again(words: Sequence[str], environ: MutableMapping[str, str]) -> SupervisorConfig:
+    told = read(words, environ)
+    assert told is not None  # the same words have not asked for help before
+    _advise(told)
+    return told.config
+
+
+def _advise(told: Told) -> None:
+    from uvicorn_worker.logs import configure_logging
+
+    configure_logging(told.config)
+    log = logging.getLogger("uvicorn.supervisor")
+    for text in (*told.warnings, *find_void(told.config, told.given)):
+        log.warning("%s", text)
+    for text in told.notes:
+        log.info("%s", text)

@@ -1,0 +1,287 @@
+"""The supervisor: waits, collects what has happened, asks the pool, does what it says.
+
+The only loop. It never waits for one worker, and nobody else reaps.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections import deque
+from typing import TYPE_CHECKING, Final
+
+from uvicorn_supervisor.child import INQUIRY, Assignment, work
+from uvicorn_supervisor.journal import Journal
+from uvicorn_supervisor.lifecycle import READY, STARTING
+from uvicorn_supervisor.limits import NEVER, request_limit
+from uvicorn_supervisor.mailbox import ORDERS, Mailbox
+from uvicorn_supervisor.messages import (
+    CloseListeners,
+    Discard,
+    EndUpgrade,
+    Examine,
+    Examined,
+    Exit,
+    Exited,
+    Forked,
+    ForkFailed,
+    Leaving,
+    Observed,
+    Prepare,
+    Prepared,
+    PrepareFailed,
+    Ready,
+    Reload,
+    Reopen,
+    Say,
+    Spawn,
+    StartUpgrade,
+    Tell,
+    Tick,
+    UpgradeFailed,
+)
+from uvicorn_supervisor.pool import Pool
+from uvicorn_worker.errors import WorkerError, exit_code
+from uvicorn_worker.logs import configure_logging, reopen_logs
+from uvicorn_worker.scoreboard import Phase, Scoreboard
+from uvicorn_worker.sockets import describe, remove_files
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Callable, Iterator, Sequence
+
+    from uvicorn_supervisor.config import SupervisorConfig
+    from uvicorn_supervisor.messages import Action, Event
+    from uvicorn_supervisor.system import System, Usage
+    from uvicorn_worker.scoreboard import Slot, SlotView
+
+TICK: Final = 1.0  # seconds between looks at the scoreboard, at most
+
+LEVELS: Final = {"error": logging.ERROR, "warning": logging.WARNING, "info": logging.INFO}
+
+log: Final = logging.getLogger("uvicorn.supervisor")
+
+
+class Supervisor:
+    """Keeps workers serving on listening sockets until it is told to stop.
+
+    Args:
+        config: the first release.
+        read: returns the configuration as it is now, for a reload; raises WorkerError.
+        sockets: listen already; closed at the end.
+    """
+
+    def __init__(
+        self,
+        config: SupervisorConfig,
+        read: Callable[[], SupervisorConfig],
+        sockets: Sequence[socket.socket],
+        mailbox: Mailbox,
+        system: System,
+    ) -> None:
+        self._first = config
+        self._read = read
+        self._sockets = list(sockets)
+        self._mailbox = mailbox
+        self._system = system
+        self._pool = Pool(config.limits())
+        self._board = Scoreboard()
+        self._slots: dict[int, Slot] = {}  # by number, as everything here
+        self._configs: dict[int, SupervisorConfig] = {}  # by release
+        self._usages: dict[int, Usage] = {}  # at the latest heartbeat that was seen
+        self._beats: dict[int, float] = {}
+        self._measured = 0.0
+        self._journal = Journal()
+        self._queue: deque[Event] = deque()
+        self._announced = False
+        self._exit_code: int | None = None
+        self._alive = os.pipe()  # for workers to see that this process is gone
+
+    def run(self) -> int:
+        """Return the exit code, when no worker is left."""
+        self._take(Reload())
+        while self._exit_code is None:
+            for event in self._happened(self._mailbox.wait(self._timeout())):
+                self._take(event)
+        for descriptor in self._alive:
+            os.close(descriptor)
+        return self._exit_code
+
+    def _timeout(self) -> float | None:
+        deadline = self._pool.next_deadline()
+        if self._pool.workers:
+            deadline = min(deadline, self._system.now() + TICK)
+        return None if deadline == NEVER else max(0.0, deadline - self._system.now())
+
+    def _take(self, event: Event) -> None:
+        """Let the pool know of an event, and do what follows."""
+        self._queue.append(event)
+        while self._queue:
+            actions = self._pool.step(self._queue.popleft(), self._system.now())
+            self._journal.note(self._pool.workers, self._pool.gone)
+            for action in actions:
+                self._queue.extend(self._do(action))
+        self._announce()
+
+    # -- what has happened
+
+    def _happened(self, signals: Sequence[int]) -> Iterator[Event]:
+        """Yield what has happened, orders first: who goes because of one has not died."""
+        for number in signals:
+            if number in ORDERS:
+                if ORDERS[number] == Reopen():
+                    reopen_logs()
+                yield ORDERS[number]
+        yield from self._observe()
+        yield from self._reap()
+        yield Tick()
+
+    def _observe(self) -> Iterator[Event]:
+        """Yield what the workers have written on the scoreboard."""
+        now, limits = self._system.now(), self._pool.limits
+        measures = bool(limits.memory) and (
+            now - self._measured >= self._first.worker_memory_interval
+        )
+        if measures:
+            self._measured = now
+        for view in self._board.views():
+            yield from self._changed_phase(view)
+            worker = self._pool.workers.get(view.generation)
+            if worker is not None and worker.state is READY:
+                self._note_usage(worker.number, worker.pid, view.heartbeat)
+                memory, headroom = self._memory(worker.pid) if measures else (None, True)
+                yield Observed(worker.number, view.heartbeat, view.total, memory, headroom)
+
+    def _changed_phase(self, view: SlotView) -> Iterator[Event]:
+        worker = self._pool.workers.get(view.generation)
+        if worker is None:
+            return
+        if view.phase is Phase.READY and worker.state is STARTING:
+            yield Ready(worker.number)
+        elif view.phase in (Phase.DRAINING, Phase.EXITED) and worker.live:
+            yield Leaving(worker.number)
+
+    def _note_usage(self, number: int, pid: int, heartbeat: float) -> None:
+        """Remember what a worker had had of the processors when it last beat."""
+        if self._beats.get(number) != heartbeat:
+            self._beats[number] = heartbeat
+            usage = self._system.usage(pid)
+            if usage is not None:
+                self._usages[number] = usage
+
+    def _memory(self, pid: int) -> tuple[int | None, bool]:
+        used, free = self._system.memory(pid), self._system.free_memory()
+        return used, used is None or free is None or free >= used
+
+    def _reap(self) -> Iterator[Event]:
+        for died in self._system.reap():
+            number = next(
+                (one.number for one in self._pool.workers.values() if one.pid == died.pid), None
+            )
+            if number is None:
+                log.debug("Reaped process %d, which is no worker", died.pid)
+                continue
+            slot = self._slots.pop(number)
+            # What it said last, and nobody has seen yet: who has served has not failed to boot.
+            yield from self._changed_phase(slot.snapshot())
+            slot.release()
+            self._usages.pop(number, None)
+            self._beats.pop(number, None)
+            yield Exited(number, died.code, self._system.chance())
+
+    # -- what is to be done
+
+    def _do(self, action: Action) -> list[Event]:
+        """Carry out an action; return what is known to have happened by it."""
+        match action:
+            case Spawn():
+                return [self._spawn(action)]
+            case Prepare(release=release):
+                return [self._prepare(release)]
+            case Examine():
+                return [self._examine(action)]
+            case Tell(pid=pid, signal=number):
+                self._system.kill(pid, number)
+            case Discard(release=release):
+                self._configs.pop(release, None)
+            case CloseListeners():
+                self.close_listeners()
+            case Say(level=level, text=text):
+                log.log(LEVELS[level], "%s", text[:1].upper() + text[1:])
+            case Exit(code=code):
+                self._exit_code = code
+            case StartUpgrade() | EndUpgrade():
+                return self._upgrade(action)
+        return []
+
+    def _upgrade(self, action: StartUpgrade | EndUpgrade) -> list[Event]:
+        return [UpgradeFailed("this version cannot do it yet")]
+
+    def _prepare(self, release: int) -> Event:
+        """Read the configuration, and log as it says from now on."""
+        try:
+            config = self._first if not self._configs else self._read()
+            configure_logging(config)
+        except WorkerError as exc:
+            return PrepareFailed(release, str(exc), exit_code(exc))
+        self._configs[release] = config
+        return Prepared(release, config.count, config.limits())
+
+    def _spawn(self, action: Spawn) -> Event:
+        number, chance = action.number, self._system.chance()
+        config = self._configs[action.release]
+        slot = self._board.reserve(number, self._system.now())
+        if slot is None:
+            return ForkFailed(number, "there are too many workers", chance)
+        reader, writer = self._alive
+        plan = Assignment(
+            config=config,
+            sockets=self._sockets,
+            board=self._board,
+            slot=slot,
+            seat=action.slot,
+            requests=request_limit(config.limits(), chance),
+            parent=os.getpid(),
+            mailbox=self._mailbox.writer,
+            life=reader,
+            closing=(self._mailbox.reader, writer),
+        )
+        try:
+            pid = self._system.fork(lambda: work(plan))
+        except OSError as exc:
+            slot.release()
+            return ForkFailed(number, exc.strerror or str(exc), chance)
+        self._slots[number] = slot
+        return Forked(number, pid, chance)
+
+    def _examine(self, action: Examine) -> Event:
+        self._system.kill(action.pid, INQUIRY)
+        reason, starved = self._system.diagnose(action.pid, self._usages.get(action.number))
+        log.warning(
+            "Worker (pid %d): its event loop has not turned for %.1f s: %s",
+            action.pid,
+            action.silent,
+            reason,
+        )
+        return Examined(action.number, starved)
+
+    def close_listeners(self) -> None:
+        """Close this process's copies of the sockets; workers have their own."""
+        remove_files(self._sockets)
+        for sock in self._sockets:
+            sock.close()
+        self._sockets.clear()
+
+    def _announce(self) -> None:
+        """Say once that the server serves."""
+        pool = self._pool
+        if not self._announced and pool.count and pool.ready >= pool.count and self._sockets:
+            self._announced = True
+            tls = self._first.is_ssl
+            log.info(
+                "Serving on %s with %d %s, supervisor process [%d]",
+                ", ".join(describe(sock, tls=tls) for sock in self._sockets),
+                pool.ready,
+                "worker" if pool.ready == 1 else "workers",
+                os.getpid(),
+            )

@@ -1,0 +1,87 @@
+"""Where everything arrives that wakes the supervisor: signals, and news of workers.
+
+One pipe for both. For every signal Python itself writes the number into it, at once and whatever
+the supervisor is doing, so none is lost or overtaken; a worker writes a zero when the scoreboard
+has something new. Handlers do nothing at all.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import signal
+from typing import TYPE_CHECKING, Final
+
+from uvicorn_supervisor.messages import (
+    Fewer,
+    More,
+    Quit,
+    Reload,
+    Reopen,
+    Stop,
+    Upgrade,
+    Withdraw,
+)
+
+if TYPE_CHECKING:
+    from types import FrameType
+
+    from uvicorn_supervisor.messages import Event
+
+ORDERS: Final[dict[int, Event]] = {
+    signal.SIGTERM: Stop(),
+    signal.SIGINT: Quit(),
+    signal.SIGQUIT: Quit(),
+    signal.SIGHUP: Reload(),
+    signal.SIGUSR1: Reopen(),
+    signal.SIGUSR2: Upgrade(),
+    signal.SIGTTIN: More(),
+    signal.SIGTTOU: Fewer(),
+    signal.SIGWINCH: Withdraw(),
+}
+HANDLED: Final = (*ORDERS, signal.SIGCHLD)
+
+NEWS: Final = b"\0"
+
+
+class Mailbox:
+    """Takes over the process's signals when it is made; from then on none is lost."""
+
+    def __init__(self) -> None:
+        self.reader, self.writer = os.pipe()
+        for descriptor in (self.reader, self.writer):
+            os.set_blocking(descriptor, False)
+        self._before = {number: signal.signal(number, _ignore) for number in HANDLED}
+        self._fd_before = signal.set_wakeup_fd(self.writer, warn_on_full_buffer=False)
+
+    def wait(self, timeout: float | None) -> list[int]:
+        """Return the signals that came, in order; wait for one, or for news, if there is none.
+
+        `timeout` is in seconds, None: no limit.
+        """
+        select.select([self.reader], [], [], timeout)
+        received: list[int] = []
+        with contextlib.suppress(BlockingIOError):
+            while data := os.read(self.reader, 4096):
+                received += [number for number in data if number]
+        return received
+
+    def close(self) -> None:
+        """Give the signals back."""
+        signal.set_wakeup_fd(self._fd_before)
+        for number, handler in self._before.items():
+            signal.signal(number, signal.SIG_DFL if handler is None else handler)
+        os.close(self.reader)
+        os.close(self.writer)
+
+
+def tell(writer: int) -> None:
+    """Say that there is news; `writer` is the mailbox's. Any process that has it may."""
+    # Full: there is enough to wake up for. Closed at the other end: nobody is to be woken.
+    with contextlib.suppress(BlockingIOError, BrokenPipeError):
+        os.write(writer, NEWS)
+
+
+def _ignore(number: int, frame: FrameType | None) -> None:
+    """Do nothing: Python has written the number into the pipe already."""

@@ -1,0 +1,204 @@
+"""Everything that the supervisor does to the world, behind one Protocol.
+
+The only module that imports psutil and setproctitle. Errors of the kind "that process is gone" are
+no errors here: processes end when they like.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import ctypes
+import os
+import random
+import signal
+import sys
+import threading
+import time
+import traceback
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
+
+import psutil
+import setproctitle
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+GONE: Final = (psutil.NoSuchProcess, psutil.ZombieProcess, psutil.AccessDenied)
+
+PR_SET_PDEATHSIG: Final = 1  # prctl(2)
+
+# What a child exits with when its code raises what nobody has caught.
+EXIT_CRASHED: Final = 70
+
+CGROUP: Final = "/sys/fs/cgroup"
+
+# A process that had this share of a processor while its loop was silent was busy.
+BUSY: Final = 0.5
+
+
+class Died(NamedTuple):
+    """A process that was reaped."""
+
+    pid: int
+    code: int  # the exit code; -N: ended by signal N
+
+
+class Usage(NamedTuple):
+    """What a process has had of the processors, at one moment."""
+
+    at: float
+    seconds: float
+
+
+class System(Protocol):
+    """What the loop needs of an operating system. Times are monotonic seconds, sizes bytes."""
+
+    def now(self) -> float: ...
+
+    def chance(self) -> float:
+        """Return a random number of [0, 1)."""
+
+    def fork(self, child: Callable[[], int]) -> int:
+        """Return the pid of a process that runs `child` and exits with what it returns.
+
+        All signals are blocked when `child` begins.
+
+        Raises:
+            OSError: there can be no more processes.
+        """
+
+    def kill(self, pid: int, number: int) -> None: ...
+
+    def reap(self) -> list[Died]:
+        """Return the children that have ended since the last call."""
+
+    def memory(self, pid: int) -> int | None:
+        """Return what a process alone uses (USS), None where that cannot be told."""
+
+    def free_memory(self) -> int | None:
+        """Return what may still be used: under the cgroup's limit, or in the machine."""
+
+    def usage(self, pid: int) -> Usage | None: ...
+
+    def diagnose(self, pid: int, since: Usage | None) -> tuple[str, bool]:
+        """Return why a process does not turn its loop, and whether it is kept from running."""
+
+    def set_title(self, title: str) -> None: ...
+
+
+class Posix:
+    """The real one."""
+
+    now = staticmethod(time.monotonic)
+    chance = staticmethod(random.random)
+    set_title = staticmethod(setproctitle.setproctitle)
+
+    def fork(self, child: Callable[[], int]) -> int:
+        # A signal that came between the fork and the child's first steps would be taken for one
+        # of the supervisor's, or be lost.
+        mask = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+        try:
+            sys.stdout.flush()
+            sys.stderr.flush()
+            pid = os.fork()
+            if pid == 0:
+                _run(child)
+            return pid
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+
+    def kill(self, pid: int, number: int) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, number)
+
+    def reap(self) -> list[Died]:
+        return list(_reaped())
+
+    def memory(self, pid: int) -> int | None:
+        try:
+            used: int = psutil.Process(pid).memory_full_info().uss
+        except GONE:
+            return None
+        return used
+
+    def free_memory(self) -> int | None:
+        available: int = psutil.virtual_memory().available
+        limit, used = (_number(f"{CGROUP}/memory.{name}") for name in ("max", "current"))
+        if limit is None or used is None:
+            return available
+        return min(available, limit - used)
+
+    def usage(self, pid: int) -> Usage | None:
+        try:
+            times = psutil.Process(pid).cpu_times()
+        except GONE:
+            return None
+        return Usage(time.monotonic(), times.user + times.system)
+
+    def diagnose(self, pid: int, since: Usage | None) -> tuple[str, bool]:
+        try:
+            status = psutil.Process(pid).status()
+        except GONE:
+            return "it has ended", False
+        if status in (psutil.STATUS_STOPPED, psutil.STATUS_TRACING_STOP):
+            return "it is stopped, by SIGSTOP or a debugger", False
+        now = self.usage(pid)
+        if since is None or now is None or now.at <= since.at:
+            return "it is blocked", False
+        share = (now.seconds - since.seconds) / (now.at - since.at)
+        if share >= BUSY:
+            return f"it computes, with {share:.0%} of a processor", False
+        if status == psutil.STATUS_RUNNING:
+            return f"it is kept from running: it has had {share:.0%} of a processor", True
+        return f"it waits, having used {share:.0%} of a processor", False
+
+
+def _run(child: Callable[[], int]) -> None:
+    """Run a child's code, end as an interpreter does, and never return.
+
+    Not by an exception: everything that the supervisor does at its own end is on the stack.
+    """
+    code = EXIT_CRASHED
+    try:
+        code = child()
+    except SystemExit as exc:
+        code = exc.code if isinstance(exc.code, int) else EXIT_CRASHED
+    except BaseException:
+        traceback.print_exc()
+    with contextlib.suppress(BaseException):
+        threading._shutdown()  # type: ignore[attr-defined]  # waits for threads that are no daemons, as multiprocessing does
+        atexit._run_exitfuncs()
+        sys.stdout.flush()
+        sys.stderr.flush()
+    os._exit(code)
+
+
+def _reaped() -> Iterator[Died]:
+    while True:
+        try:
+            pid, status = os.waitpid(-1, os.WNOHANG)
+        except ChildProcessError:
+            return
+        if pid == 0:
+            return
+        yield Died(pid, os.waitstatus_to_exitcode(status))
+
+
+def _number(file: str) -> int | None:
+    try:
+        with open(file, "rb") as stream:
+            return int(stream.read())
+    except (OSError, ValueError):  # no such file; "max"
+        return None
+
+
+def die_with_parent(number: int) -> None:
+    """Let this process get a signal when its parent ends; Linux only, elsewhere nothing happens."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, number, 0, 0, 0)
+
+
+def set_title(title: str) -> None:
+    """Name this process in lists of processes."""
+    setproctitle.setproctitle(title)
