@@ -227,8 +227,8 @@ class HTTPConnection(Flow):
                     return
                 head, rest = whole
             request = self.state.reader.read(head)
-            if request.notable and self.state.filters:
-                self._filter(request)
+            if request.notable:
+                self._examine(request)
             if request.length > self.state.body_limit:
                 raise BadRequest("request body is too large", 413)
         except BadRequest as exc:
