@@ -7,7 +7,10 @@ cost more than these methods do.
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import socket
+import sys
+import termios
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -91,3 +94,12 @@ class Flow(asyncio.Protocol):
         if grace is not None and task is not None and not task.done():
             timer = self.state.loop.call_later(grace, task.cancel)
             task.add_done_callback(lambda _: timer.cancel())
+
+
+def unacknowledged(sock: socket.socket) -> int:
+    """Return how many bytes the kernel holds that the peer has not got; 0 where it cannot tell."""
+    try:
+        answer = fcntl.ioctl(sock.fileno(), termios.TIOCOUTQ, b"\0\0\0\0")
+    except (OSError, ValueError):
+        return 0
+    return int.from_bytes(answer, sys.byteorder)

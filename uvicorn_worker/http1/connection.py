@@ -10,16 +10,13 @@ There is no timer per connection. Each has one `deadline`; the server's sweep ca
 from __future__ import annotations
 
 import enum
-import fcntl
 import socket
 import struct
-import sys
-import termios
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from uvicorn_worker import proxy_protocol
 from uvicorn_worker.errors import ApplicationError, BadRequest, ClientDisconnected
-from uvicorn_worker.flow import LINGER_TIMEOUT, NEVER, Flow
+from uvicorn_worker.flow import LINGER_TIMEOUT, NEVER, Flow, unacknowledged
 from uvicorn_worker.http1.body import ChunkedDecoder
 from uvicorn_worker.http1.cycle import RequestCycle
 from uvicorn_worker.http1.files import send_file
@@ -612,17 +609,8 @@ class HTTPConnection(Flow):
         # holds something the kernel does. Beside that, the kernel's buffer is large: without it a
         # slow peer would seem to take nothing for minutes.
         if unsent or self.write_paused or self.state.tls:
-            return unsent + _unacknowledged(self.sock)
+            return unsent + unacknowledged(self.sock)
         return 0
-
-
-def _unacknowledged(sock: socket.socket) -> int:
-    """Return how many bytes the kernel holds that the peer has not got; 0 where it cannot tell."""
-    try:
-        answer = fcntl.ioctl(sock.fileno(), termios.TIOCOUTQ, b"\0\0\0\0")
-    except (OSError, ValueError):
-        return 0
-    return int.from_bytes(answer, sys.byteorder)
 
 
 def _upgrades_to(request: Request, protocol: bytes) -> bool:

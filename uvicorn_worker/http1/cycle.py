@@ -53,12 +53,15 @@ class CycleOwner(Protocol):
     @property
     def state(self) -> ServerState: ...
 
+    @property
+    def write_paused(self) -> bool: ...
+
+    @property
+    def half_closed(self) -> bool: ...
+
     transport: asyncio.Transport
-    write_paused: bool
     peer: Address
     local: Address
-
-    half_closed: bool
 
     def leave(self) -> None:
         """The application learns that the peer left: nothing more is sent to it."""

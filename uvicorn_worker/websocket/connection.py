@@ -18,12 +18,13 @@ from uvicorn_worker.errors import (
     ClientDisconnected,
     ProtocolViolation,
 )
-from uvicorn_worker.flow import LINGER_TIMEOUT, NEVER, Flow
-from uvicorn_worker.http1.cycle import COPY_LIMIT, RequestCycle
+from uvicorn_worker.flow import LINGER_TIMEOUT, NEVER, Flow, unacknowledged
+from uvicorn_worker.http1.cycle import COPY_LIMIT
 from uvicorn_worker.http1.head import refusal
 from uvicorn_worker.http1.state import start_task
 from uvicorn_worker.websocket.cycle import WebSocketCycle
 from uvicorn_worker.websocket.deflate import COMPRESS_FROM, Deflater, Inflater
+from uvicorn_worker.websocket.denial import Denial
 from uvicorn_worker.websocket.frames import (
     ABNORMAL,
     COMPRESSED,
@@ -48,6 +49,7 @@ if TYPE_CHECKING:
     from uvicorn_worker.asgi import Address, Message, ResponseHeaders
     from uvicorn_worker.http1.request import Request
     from uvicorn_worker.http1.state import HTTPState
+    from uvicorn_worker.websocket.denial import Response
     from uvicorn_worker.websocket.engine import FrameEngine
     from uvicorn_worker.websocket.handshake import Handshake
 
@@ -56,6 +58,10 @@ EARLY_LIMIT: Final = 64 * 1024
 
 # Time for the peer to answer a close frame, in seconds; it may have to read a lot before it.
 CLOSE_TIMEOUT: Final = 10.0
+
+# Bytes: a peer that may have more than this to read first may be silent as long as it takes some of
+# it. With less it has no excuse, though its kernel takes what is sent while it hangs.
+BACKLOG: Final = 64 * 1024
 
 # Closes of a server that goes: so many a second, that their clients do not all come back at once.
 CLOSES_PER_SECOND: Final = 500
@@ -84,21 +90,12 @@ class HandshakeConnection(Protocol):
     trusted: bool
 
 
-class Denial(RequestCycle):
-    """The HTTP response that refuses a handshake; its request is observed as a WebSocket."""
-
-    __slots__ = ()
-
-    def _observe_end(self) -> None:
-        pass
-
-
 class WebSocketConnection(Flow):
     """Protocol of a connection from its handshake on, and the owner of its cycle."""
 
     __slots__ = ("_close_at", "_cycle", "_deflater", "_denial", "_early", "_engine", "_gone",
-                 "_handshake", "_heard", "_phase", "_ping_at", "_pinged", "_pongs", "_reader",
-                 "_request", "_senders", "input_held")  # fmt: skip
+                 "_handshake", "_heard", "_marked", "_phase", "_ping_at", "_pinged", "_pongs",
+                 "_reader", "_request", "_senders", "input_held")  # fmt: skip
 
     def __init__(
         self, http: HandshakeConnection, engine: FrameEngine, request: Request, early: bytes
@@ -121,7 +118,8 @@ class WebSocketConnection(Flow):
         self._heard = False  # bytes have come since the last ping
         self._pinged = False  # a ping has not been answered
         self._ping_at = NEVER
-        self._gone = 0  # bytes that had left when the last ping was sent
+        self._marked = 0  # bytes sent up to the last mark
+        self._gone = NEVER  # those that the peer's kernel had taken then, where they count
         self._close_at = NEVER
         self.input_held = False
         self.transport.set_protocol(self)
@@ -141,7 +139,7 @@ class WebSocketConnection(Flow):
         if cycle is not None:
             cycle.ended(ABNORMAL)
             if self._denial is not None:
-                self._denial.lose()
+                self._denial.response.lose()
             self._wake_senders()
             if not cycle.closed:
                 self._cancel_later(cycle.task)
@@ -161,6 +159,8 @@ class WebSocketConnection(Flow):
 
     def pause_writing(self) -> None:
         self.write_paused = True
+        if self._phase is DENIAL:
+            self._set_deadline(CLOSE_TIMEOUT)
         if self._cycle is not None:
             self._cycle.blocked = True
 
@@ -234,7 +234,7 @@ class WebSocketConnection(Flow):
             self._cycle.ended(code, reason)
         self._reader = None
         self._phase = CLOSED
-        self.deadline = self.state.time() + CLOSE_TIMEOUT  # to flush what is written
+        self._set_deadline(CLOSE_TIMEOUT)  # to flush what is written
         self.transport.close()
 
     # -- handshake
@@ -325,67 +325,36 @@ class WebSocketConnection(Flow):
         if state.on_request_ended is not None:
             state.on_request_ended()
 
-    # -- an HTTP response instead (CycleOwner of the denial)
+    # -- an HTTP response instead
 
     def _begin_denial(self) -> Denial:
-        request = self._request
-        assert request is not None
-        request.keep_alive = False
+        assert self._request is not None
         assert self._cycle is not None
-        self._denial = denial = Denial(self, request, self._cycle.scope)
+        self._denial = denial = Denial(self, self._request, self._cycle.scope)
         self._phase = DENIAL
         self._early = b""
         return denial
 
     def answer(self, status: int, text: bytes) -> None:
         if self._phase is HANDSHAKE:
-            self._begin_denial().answer(status, text)
+            self._begin_denial().response.answer(status, text)
 
     async def deny(self, message: Message) -> None:
-        denial = self._denial or self._begin_denial()
-        kind = message["type"].removeprefix("websocket.")
-        await denial.send({**message, "type": kind})
+        await (self._denial or self._begin_denial()).send(message)
 
     def abandon_denial(self) -> None:
         if self._denial is not None:
-            if self._denial.responding:
-                self._denial.flush()
-                self.give_up()
-            elif not self._denial.ended:
-                self._denial.answer(500, b"Internal Server Error")
+            self._denial.abandon()
 
-    def response_ended(self, *, keep_alive: bool) -> None:
-        assert self._denial is not None
-        assert self._cycle is not None
-        denial, cycle = self._denial, self._cycle
-        cycle.status, cycle.sent = denial.status, denial.sent
-        cycle.response_head = denial.response_head
+    def denied(self, response: Response, *, complete: bool) -> None:
+        cycle = self._cycle
+        assert cycle is not None
+        cycle.status, cycle.sent = response.status, response.sent
+        cycle.response_head = response.response_head
         cycle.ended(ABNORMAL)
-        self._answered()
+        if complete:
+            self._answered()
         self._linger()
-
-    def give_up(self) -> None:
-        """The denial cannot be completed: its chunks or its length show the client that."""
-        if self._denial is not None and self._cycle is not None:
-            self._cycle.status, self._cycle.sent = self._denial.status, self._denial.sent
-            self._denial.lose()
-            self._cycle.ended(ABNORMAL)
-        self._linger()
-
-    def leave(self) -> None:
-        """Never called: a denial's application does not receive through it."""
-
-    def body_consumed(self) -> None:
-        """A handshake has no body."""
-
-    def send_continue(self) -> None:
-        """A handshake has no body."""
-
-    def body_unread(self, *, response_complete: bool) -> bool:
-        return False
-
-    async def send_file(self, path: str, count: int) -> None:
-        raise ApplicationError("a denial cannot send files")
 
     async def drained(self) -> None:
         if self.write_paused:
@@ -513,7 +482,7 @@ class WebSocketConnection(Flow):
 
     def _set_deadline(self, timeout: float) -> None:
         self._close_at = self._ping_at = NEVER
-        self._gone = self._bytes_gone()
+        self._mark()
         self.deadline = self.state.time() + timeout
 
     def expired(self, now: float) -> None:
@@ -528,11 +497,11 @@ class WebSocketConnection(Flow):
                 self._look_after_peer(now)
             if self._phase is OPEN:
                 self.deadline = min(self._ping_at, self._close_at)
-        elif phase is CLOSING and self._moved():
-            self.deadline = now + CLOSE_TIMEOUT  # it is reading what was before the close frame
+        elif phase is not HANDSHAKE and self._moved():  # it is reading what was sent before
+            self._set_deadline(LINGER_TIMEOUT if phase is LINGER else CLOSE_TIMEOUT)
         elif phase is CLOSING:
             self._linger()
-        elif phase is LINGER or phase is CLOSED:
+        elif phase is not HANDSHAKE:
             self._phase = CLOSED
             self.transport.abort()
 
@@ -551,19 +520,29 @@ class WebSocketConnection(Flow):
                 self._ping_at += interval - timeout
                 return
         self._heard = False
-        self._gone = self._bytes_gone()
+        self._mark()
         self.transport.write(control_frame(PING))
         self._pinged = timeout is not None
         self._ping_at = now + (interval if timeout is None else timeout)
 
-    def _bytes_gone(self) -> int:
-        """Return a measure of what the peer has taken."""
-        sent = self._cycle.sent if self._cycle is not None else 0
-        return sent - self.transport.get_write_buffer_size()
+    def _mark(self) -> None:
+        """Note what the peer's kernel has taken so far, if the peer may be busy reading it."""
+        sent, waiting = self._sent(), self._waiting()
+        busy = waiting + sent - self._marked > BACKLOG
+        self._gone = sent - waiting if busy else NEVER
+        self._marked = sent
 
     def _moved(self) -> bool:
-        """Return whether the peer has taken something since the deadline was set."""
-        return self._bytes_gone() > self._gone
+        """Return whether a busy peer has taken something since the last mark."""
+        return self._sent() - self._waiting() > self._gone
+
+    def _sent(self) -> int:
+        exchange = self._denial.response if self._denial is not None else self._cycle
+        return exchange.sent if exchange is not None else 0
+
+    def _waiting(self) -> int:
+        """Return how many bytes the peer's kernel has not got yet."""
+        return self.transport.get_write_buffer_size() + unacknowledged(self.sock)
 
 
 class Upgrader:

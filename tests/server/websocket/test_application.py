@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -559,6 +560,62 @@ def test_after_a_denial_the_application_is_told_that_it_is_over(
 
     eventually(lambda: tried.done)
     assert isinstance(tried.error, OSError)
+
+
+@pytest.fixture
+def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Short times for a client that does not read."""
+    monkeypatch.setattr("uvicorn_worker.websocket.connection.CLOSE_TIMEOUT", 0.3)
+    monkeypatch.setattr("uvicorn_worker.websocket.connection.LINGER_TIMEOUT", 0.3)
+
+
+class LargeDenial(Tried):
+    """Denies with blocks of 100,000 bytes until `enough`."""
+
+    def __init__(self) -> None:
+        super().__init__(self._deny, accept=False)
+        self.enough = False
+        self.blocks = 0
+
+    async def _deny(self, scope: Scope, receive: Receive, send: Send) -> None:
+        kind = "websocket.http.response"
+        await send({"type": f"{kind}.start", "status": 403})
+        while not self.enough:
+            await send({"type": f"{kind}.body", "body": b"x" * 100_000, "more_body": True})
+            self.blocks += 1
+        await send({"type": f"{kind}.body"})
+
+
+def test_a_denial_is_read_as_slowly_as_the_client_likes(
+    hurried: None, start: Start, connect: Connect
+) -> None:
+    denial = LargeDenial()
+    server = start(denial.app)
+    client = connect(server, open=False)
+    client.send(request())
+    eventually(lambda: denial.blocks)
+    (connection,) = server.server.state.connections
+    end = time.monotonic() + 1.0
+    while time.monotonic() < end:
+        eventually(lambda: connection._waiting() > 100_000)
+        client.read_bytes(50_000)
+    denial.enough = True
+
+    rest = client.read_rest()
+    assert rest.endswith(b"\r\n0\r\n\r\n")
+    assert client.end is End.EOF
+    assert denial.error is None
+
+
+def test_a_denial_that_is_not_read_ends(hurried: None, start: Start, connect: Connect) -> None:
+    denial = LargeDenial()
+    server = start(denial.app)
+    client = connect(server, open=False)
+    client.send(request())
+
+    eventually(lambda: denial.done)
+    assert isinstance(denial.error, OSError)
+    eventually(lambda: not server.server.state.connections)
 
 
 def test_frames_that_came_with_a_denied_handshake_do_no_harm(

@@ -13,7 +13,17 @@ import pytest
 
 from tests.apps.websocket import Echo, Recorder, accepting
 from tests.support.rawhttp import End
-from tests.support.rawws import BINARY, PING, PONG, TEXT, Deflate, RawWebSocket, close_frame, frame
+from tests.support.rawws import (
+    BINARY,
+    CLOSE,
+    PING,
+    PONG,
+    TEXT,
+    Deflate,
+    RawWebSocket,
+    close_frame,
+    frame,
+)
 from tests.support.waiting import eventually
 
 if TYPE_CHECKING:
@@ -357,8 +367,48 @@ def test_a_slow_reader_is_alive(start: Start, connect: Connect) -> None:
     end = time.monotonic() + 1.5
     # It sends nothing, and what it reads is far behind the pings; but it reads.
     while time.monotonic() < end:
+        eventually(lambda: only_connection(server)._waiting() > 100_000)
         client.read_bytes(50_000)
         assert sender.error is None
+
+
+def test_a_client_that_hangs_is_cut_although_its_kernel_takes_what_is_sent(
+    start: Start, connect: Connect
+) -> None:
+    error: list[BaseException] = []
+
+    async def pushing(scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            while True:
+                await send({"type": "websocket.send", "text": "tick"})
+                await asyncio.sleep(0.01)
+        except OSError as exc:
+            error.append(exc)
+
+    server = start(accepting(pushing), ws_ping_interval=0.2, ws_ping_timeout=0.2)
+    client = connect(server)
+
+    eventually(lambda: error)
+    while (received := client.read_frame()).opcode != CLOSE:
+        pass
+    assert received.close == (1011, "keepalive ping timeout")
+
+
+def test_a_client_that_stops_reading_before_its_close_is_cut(
+    start: Start, connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("uvicorn_worker.websocket.connection.CLOSE_TIMEOUT", 0.3)
+    monkeypatch.setattr("uvicorn_worker.websocket.connection.LINGER_TIMEOUT", 0.3)
+
+    async def closing(scope: Scope, receive: Receive, send: Send) -> None:
+        await send({"type": "websocket.send", "bytes": b"x" * 30_000_000})
+
+    server = start(accepting(closing))
+    client = connect(server)
+    eventually(lambda: only_connection(server)._phase == 3)
+    client.read_bytes(1_000_000)  # it takes some, which earns it more time, and no more
+
+    eventually(lambda: not server.server.state.connections)
 
 
 def test_a_client_that_reads_nothing_is_cut(start: Start, connect: Connect) -> None:
