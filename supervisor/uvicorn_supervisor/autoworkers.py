@@ -29,7 +29,7 @@ class Resources:
 class Choice(NamedTuple):
     """A number of workers, and why not one more."""
 
-    count: int
+    workers: int
     reason: str
 
 
@@ -52,7 +52,7 @@ def choose(resources: Resources, worker: int | None = None) -> Choice:
             f"{resources.memory // MIB} MiB of memory for workers of {math.ceil(worker / MIB)} MiB"
         )
         choices.append(Choice(fitting, reason))
-    return min(choices, key=lambda choice: choice.count)
+    return min(choices, key=lambda choice: choice.workers)
 
 
 def _count(number: int, noun: str) -> str:

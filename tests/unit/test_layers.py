@@ -143,6 +143,8 @@ SUPERVISOR = Layers(
         ("tenure",),
         ("lifecycle", "releases", "successor"),
         ("mailbox", "pidfile", "system"),
+        ("autoworkers", "deaths", "examine", "handover", "hooks", "watching"),
+        ("cgroups", "patterns"),
         ("messages",),
         ("config",),
         ("limits",),
@@ -159,12 +161,33 @@ SUPERVISOR = Layers(
         "psutil": ("system",),
         "setproctitle": ("system",),
         # The server: after the fork, and where options, logging and sockets are.
-        "uvicorn_worker": ("child", "cli", "config", "loop", "main", "pidfile", "tenure"),
+        "uvicorn_worker": (
+            "child",
+            "cli",
+            "config",
+            "handover",
+            "hooks",
+            "loop",
+            "main",
+            "patterns",
+            "pidfile",
+            "tenure",
+        ),
+        "watchfiles": ("watching",),
     },
     shared=("uvicorn_worker",),
     pure={
         name: IMPURE
-        for name in ("lifecycle", "limits", "messages", "pool", "releases", "successor")
+        for name in (
+            "autoworkers",
+            "deaths",
+            "lifecycle",
+            "limits",
+            "messages",
+            "pool",
+            "releases",
+            "successor",
+        )
     },
 )
 
