@@ -13,7 +13,7 @@ import time
 import traceback
 from typing import TYPE_CHECKING, Final
 
-from uvicorn_worker.atoms import Atoms, combined_atoms
+from uvicorn_worker.atoms import HELD, Atoms, combined_atoms, names_in
 from uvicorn_worker.exchanges import RefusedExchange, Site, read_basic_user, split_target
 from uvicorn_worker.jsonlines import JsonFormatter
 from uvicorn_worker.linesink import LineSink, line_handler
@@ -69,14 +69,15 @@ class AccessLog:
     """
 
     __slots__ = (
-        "_clock", "_enabled", "_format", "_log", "_logger", "_pending", "_records", "_searched",
-        "_second", "_site", "_skip", "_stamp", "_usual", "_writer",
+        "_clock", "_enabled", "_format", "_log", "_logger", "_others", "_pending", "_records",
+        "_searched", "_second", "_site", "_skip", "_stamp", "_usual", "_writer",
     )  # fmt: skip
 
     def __init__(self, config: Config, logger: logging.Logger, log: Log) -> None:
         self._logger = logger
         self._log = log
         self._format = config.access_log_format
+        self._others = not HELD.issuperset(names_in(self._format or ""))  # atoms made by name
         self._skip = frozenset(config.access_log_skip)
         self._site = Site(config.root_path)
         self._clock = time.monotonic  # the clock of event loops, and so of `Exchange.started`
@@ -165,11 +166,12 @@ class AccessLog:
         made = combined_atoms(exchange, client, self._stamp, read_basic_user)
         if not exchange.status:
             made["s"] = str(CLIENT_LEFT)
-        atoms = Atoms(made)
-        atoms.exchange = exchange
-        atoms.now = now
-        atoms.site = self._site
-        line = (self._format or "") % atoms
+        if self._others:
+            made = atoms = Atoms(made)
+            atoms.exchange = exchange
+            atoms.now = now
+            atoms.site = self._site
+        line = (self._format or "") % made
         return line if line.isprintable() else _find_control.sub(_escape, line)
 
 

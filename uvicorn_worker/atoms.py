@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from uvicorn_worker.state import Exchange
 
 
+HELD: Final = frozenset("hlutrsbfa")  # by `combined_atoms`
 ALL: Final = "h l u t r s m U q H b B f a T D M L p"
 
 
@@ -84,16 +85,22 @@ def combined_atoms(
 
 def format_problem(line_format: str) -> str | None:
     """Return what is wrong with a format of access lines, None where nothing is."""
-    names = _Names()
     try:
-        line_format % names
+        asked = names_in(line_format)
     except (TypeError, ValueError) as exc:
         return f"{exc}; expected atoms such as %(h)s or %({{user-agent}}i)s, and %% for %"
-    for name in names.asked:
+    for name in asked:
         named = name.startswith("{") and name[-2:].lower() in _NAMED
-        if not (named or name in _HELD or name in _SINGLE):
+        if not (named or name in HELD or name in _SINGLE):
             return f"there is no atom %({name})s; expected {ALL}, {{NAME}}i, {{NAME}}o or {{NAME}}e"
-    return None if names.asked else "it names no atom such as %(h)s"
+    return None if asked else "it names no atom such as %(h)s"
+
+
+def names_in(line_format: str) -> list[str]:
+    """Return the names that a format asks for; raises TypeError or ValueError if it is none."""
+    names = _Names()
+    line_format % names
+    return names.asked
 
 
 class _Names(dict[str, object]):
@@ -146,7 +153,6 @@ def _decimal(atoms: Atoms) -> str:
     return f"{time.seconds}.{time.microseconds:06}"
 
 
-_HELD: Final = frozenset("hlutrsbfa")
 _SINGLE: Final[dict[str, Callable[[Atoms], object]]] = {
     "m": lambda atoms: method(atoms.exchange.scope),
     "U": lambda atoms: path_info(atoms.exchange, atoms.site),

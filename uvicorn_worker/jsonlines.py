@@ -7,7 +7,7 @@ import logging
 import time
 from typing import TYPE_CHECKING, ClassVar, Final, Literal
 
-from uvicorn_worker.records import ACCESS_MESSAGE, AccessArgs
+from uvicorn_worker.records import AccessArgs
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
 quote: Final[Callable[[str], str]] = json.encoder.encode_basestring_ascii
 encode: Final = json.JSONEncoder(allow_nan=False, default=repr).encode
-QUOTED_MESSAGE: Final = ACCESS_MESSAGE.replace('"', r"\"")
 # What `extra` cannot name.
 OWN_KEYS: Final = frozenset({"time", "level", "logger", "exception", "stack"})
 ACCESS_KEYS: Final = frozenset({
@@ -86,7 +85,12 @@ class JsonFormatter(logging.Formatter):
         `duration` is in seconds, `line` the message, or empty for the usual one.
         """
         quoted = _quote_all(fields)
-        message = quote(line)[1:-1] if line else QUOTED_MESSAGE % quoted
+        client, method, full_path, http_version, status = quoted
+        message = (
+            quote(line)[1:-1]
+            if line
+            else f'{client} - \\"{method} {full_path} HTTP/{http_version}\\" {status}'
+        )
         return (
             f'{{"time": "{self._time(created)}", "level": "INFO", "logger": "uvicorn.access", '
             f'"message": "{message}", {_members(quoted, exchange, duration)}}}'
