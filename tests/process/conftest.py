@@ -9,6 +9,7 @@ import pytest
 
 from tests.support.command import RunningCommand
 from tests.support.gunicorn import RunningGunicorn
+from tests.support.supervisor import RunningSupervisor
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
     from tests.support.command import StartCommand
     from tests.support.gunicorn import StartGunicorn
+    from tests.support.supervisor import StartSupervisor
 
 
 @pytest.fixture
@@ -51,8 +53,35 @@ def command(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[StartCom
         folder = tmp_path / f"command-{len(servers)}"
         folder.mkdir(exist_ok=True)
         for name, text in (files or {}).items():
+            (folder / name).parent.mkdir(exist_ok=True)
             (folder / name).write_text(text)
         servers.append(RunningCommand(folder, *words, **options))
+        return servers[-1]
+
+    yield start
+    problems = []
+    for server in servers:
+        try:
+            server.stop()
+        except AssertionError as exc:
+            problems.append(str(exc))
+        request.node.add_report_section("teardown", "log", server.log_text())
+    if problems:
+        pytest.fail("; ".join(problems), pytrace=False)
+
+
+@pytest.fixture
+def supervisor(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[StartSupervisor]:
+    """Start real `uvicorn-supervisor`s that end with the test; see tests/support/supervisor.py."""
+    servers: list[RunningSupervisor] = []
+
+    def start(app: str, *words: str, files: Mapping[str, str] | None = None, **options: Any) -> Any:
+        folder = tmp_path / f"supervisor-{len(servers)}"
+        folder.mkdir(exist_ok=True)
+        for name, text in (files or {}).items():
+            (folder / name).parent.mkdir(exist_ok=True)
+            (folder / name).write_text(text)
+        servers.append(RunningSupervisor(folder, app, *words, **options))
         return servers[-1]
 
     yield start
