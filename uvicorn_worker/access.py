@@ -93,17 +93,18 @@ class AccessLog:
         pass
 
     def after(self, exchange: Exchange) -> None:
-        self._write(exchange, exchange.scope.get("client"))
+        self._write(exchange, exchange.scope.get("client"), self._clock())
 
     def refused(self, peer: Address, head: bytes, status: int) -> None:
-        self._write(RefusedExchange(peer, head, status), peer)
+        exchange = RefusedExchange(peer, head, status)
+        self._write(exchange, peer, exchange.started)  # nobody knows how long it took
 
     def flush(self) -> None:
         """Write what waits for the end of this turn of the event loop, as far as possible."""
         if self._writer is not None:
             self._writer.sink.flush()
 
-    def _write(self, exchange: Exchange, client: Address) -> None:
+    def _write(self, exchange: Exchange, client: Address, now: float) -> None:
         status = exchange.status or CLIENT_LEFT
         path = show_target(exchange.target)
         if self._skip and status < 400 and path.partition("?")[0] in self._skip:
@@ -121,7 +122,6 @@ class AccessLog:
             scope["http_version"],
             status,
         )
-        now = self._clock()
         duration = now - exchange.started
         try:
             line = "" if self._format is None else self._make_line(exchange, client, now)

@@ -289,6 +289,15 @@ def test_refused_messages_have_a_line(tmp_path: Path) -> None:
     ]
 
 
+def test_a_refused_message_takes_no_time(tmp_path: Path) -> None:
+    log = tmp_path / "access.log"
+    access = make(log_config=logged_to(log), log_format="json")
+    access.refused(None, b"GET /", 400)
+
+    made = json.loads(log.read_text())
+    assert (made["client"], made["method"], made["duration"]) == ("", "GET", 0)
+
+
 @pytest.mark.parametrize(
     "change",
     [
