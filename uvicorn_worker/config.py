@@ -12,14 +12,13 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 from uvicorn_worker.errors import ConfigError
 from uvicorn_worker.options import options_of, setting
-from uvicorn_worker.serverconfig import LIMITS, PROTOCOLS, ServerConfig
+from uvicorn_worker.serverconfig import LIMITS, ServerConfig
 from uvicorn_worker.values import (
     INTEGER,
     LIST,
     MODE,
     OBJECT,
     PATH,
-    SIZE,
     SWITCH,
     TEXT,
     Kind,
@@ -241,13 +240,6 @@ class Config(ServerConfig):
         at_least(0),
         group=LIMITS,
         flags=("--max-requests-jitter",),
-    )
-    h11_max_incomplete_event_size: int | None = setting(
-        None,
-        "bytes of a request's head, with the parser h11",
-        at_least(1),
-        kind=optional(SIZE),
-        group=PROTOCOLS,
     )
 
     # -- what only a supervisor can do: known here to say so

@@ -42,6 +42,10 @@ LIMITS: Final = "Limits"
 PROXIES: Final = "Proxies"
 WEBSOCKETS: Final = "WebSockets"
 
+# Gunicorn's defaults, in bytes.
+LINE_LIMIT: Final = 4094
+FIELD_LIMIT: Final = 8190
+
 # Fields whose meaning is the server's business on every single response.
 _FRAMING: Final = frozenset({"connection", "content-length", "transfer-encoding", "trailer"})
 
@@ -166,6 +170,18 @@ class ServerConfig:
     limit_connections: int = setting(
         0, "open connections at which accepting pauses; 0: no limit", at_least(0), group=LIMITS
     )
+    limit_connection_age: float = setting(
+        0.0,
+        "seconds after which the next answer ends a connection; 0: never",
+        at_least(0),
+        group=LIMITS,
+    )
+    limit_connection_age_jitter: float = setting(
+        0.0,
+        "up to so many seconds are added to limit_connection_age, by chance",
+        at_least(0),
+        group=LIMITS,
+    )
     limit_concurrency: int | None = setting(
         None,
         "active requests from which on new ones are answered 503",
@@ -181,13 +197,20 @@ class ServerConfig:
         flags=("--max-requests",),
     )
     limit_request_line: int = setting(
-        4094, "bytes of a request line; 0: 1 MiB", at_least(0), kind=SIZE, group=LIMITS
+        LINE_LIMIT, "bytes of a request line; 0: 1 MiB", at_least(0), kind=SIZE, group=LIMITS
     )
     limit_request_fields: int = setting(
         100, "fields of a request; 0: 32768", at_least(0), group=LIMITS
     )
     limit_request_field_size: int = setting(
-        8190, "bytes of a field; 0: 1 MiB", at_least(0), kind=SIZE, group=LIMITS
+        FIELD_LIMIT, "bytes of a field; 0: 1 MiB", at_least(0), kind=SIZE, group=LIMITS
+    )
+    h11_max_incomplete_event_size: int | None = setting(
+        None,
+        "bytes of a request's head, and of its lines where nothing limits them; with any parser",
+        at_least(1),
+        kind=optional(SIZE),
+        group=LIMITS,
     )
     limit_request_body: int = setting(
         0, "bytes of a request's body, 413 above; 0: no limit", at_least(0), kind=SIZE, group=LIMITS

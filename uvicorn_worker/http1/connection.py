@@ -10,6 +10,7 @@ There is no timer per connection. Each has one `deadline`; the server's sweep ca
 from __future__ import annotations
 
 import enum
+import random
 import socket
 import struct
 from typing import TYPE_CHECKING, Any, Final, cast
@@ -53,23 +54,29 @@ STALL_TIMEOUT: Final = 60.0
 FRESH_DRAIN_TIMEOUT: Final = 1.4
 
 
+# Time in which a request that has crossed our end of an idle connection arrives, in seconds: a
+# round trip to the farthest proxy.
+PARTING_TIMEOUT: Final = 0.5
+
+
 class Phase(enum.IntEnum):
     """PREFACE: a PROXY header is due. IDLE: no request, or the beginning of a head. BODY: the
     request's body is arriving. ANSWER: the request is read, its response is not complete.
-    LINGER: the last answer is out; input is dropped until the peer closes. CLOSED."""
+    LINGER: the last answer is out; input is dropped until the peer closes. PARTING: idle for too
+    long, we have ended our direction; input comes too late. CLOSED."""
 
-    PREFACE, IDLE, BODY, ANSWER, LINGER, CLOSED = range(6)
+    PREFACE, IDLE, BODY, ANSWER, LINGER, PARTING, CLOSED = range(7)
 
 
-PREFACE, IDLE, BODY, ANSWER, LINGER, CLOSED = Phase
+PREFACE, IDLE, BODY, ANSWER, LINGER, PARTING, CLOSED = Phase
 
 
 class HTTPConnection(Flow):
     """Protocol of one accepted connection, and the owner of its request cycle."""
 
     __slots__ = ("_buffer", "_cycle", "_decoder", "_dropped", "_left", "_partial", "_phase",
-                 "_received", "_stall_at", "_tls", "_unsent", "_write_waiters", "fresh",
-                 "trusted")  # fmt: skip
+                 "_received", "_retire_at", "_stall_at", "_tls", "_unsent", "_write_waiters",
+                 "fresh", "trusted")  # fmt: skip
 
     def __init__(self, state: HTTPState, sock: socket.socket) -> None:
         super().__init__(state, sock)
@@ -80,6 +87,7 @@ class HTTPConnection(Flow):
         self._decoder: ChunkedDecoder | None = None
         self._left = 0  # of a body with a known length
         self._received = 0  # of the present body
+        self._retire_at = NEVER  # when the next answer is the last
         self._dropped = 0  # of a body whose answer is complete already
         self._unsent = 0  # bytes that waited for the peer when they were last looked at; 0: none
         self._stall_at = NEVER  # when the peer is given up unless it takes some of them
@@ -102,6 +110,9 @@ class HTTPConnection(Flow):
             self.abort()
             return
         self.trusted = state.forwarding.peers.trusts(self.peer[0] if self.peer else None)
+        if state.connection_age:
+            jitter = random.uniform(0, state.config.limit_connection_age_jitter)
+            self._retire_at = state.time() + state.connection_age + jitter
         self._arm(state.config.timeout_request_head)
         if state.config.proxy_protocol != "off":
             self._phase = PREFACE
@@ -178,6 +189,9 @@ class HTTPConnection(Flow):
                 self._pause_reading()
         elif phase is PREFACE:
             self._preface_received(data)
+        elif phase is PARTING:
+            self.state.count_late(self._socket_peer())
+            self._close()
 
     def _preface_received(self, data: bytes) -> None:
         """Take the PROXY header, if there is one, as the connection's true addresses."""
@@ -238,13 +252,16 @@ class HTTPConnection(Flow):
         """Look after fields that only a proxy of ours may send, or no one."""
         state = self.state
         if self.fresh and not self.trusted:
-            # not `self.peer`, which may be the source of a PROXY header
-            peer = _address(self.transport.get_extra_info("peername"))
+            peer = self._socket_peer()
             if peer and (text := state.forwarding.disbelieved(peer[0], request.headers)):
                 state.log.warning("%s", text)
         if state.filters:
             request.headers = state.forwarding.filter(request.headers, self.trusted)
             request.fields = dict(request.headers)
+
+    def _socket_peer(self) -> Address:
+        """Return who is connected, which `peer` is not behind a PROXY header."""
+        return _address(self.transport.get_extra_info("peername"))
 
     def _request_received(self, request: Request, rest: bytes) -> None:
         """Start the cycle of a request; `rest` is what came behind its head."""
@@ -254,6 +271,8 @@ class HTTPConnection(Flow):
             self.deadline = NEVER
             state.websocket(self, request, rest)
             return
+        if state.connection_age and state.time() >= self._retire_at:
+            request.keep_alive = False
         scope = state.scopes.http(request, self.peer, self.local)
         if state.tls:
             scope["extensions"]["tls"] = self._tls_extension()
@@ -526,6 +545,20 @@ class HTTPConnection(Flow):
         self._resume_reading()
         self._end_output()
 
+    def _part(self) -> None:
+        """Close an idle connection; stay for a moment, where the peer could think otherwise.
+
+        A request that has crossed our end cannot be answered. But it tells that the peer keeps
+        connections longer than we do, and the kernel's reset would hide it from us.
+        """
+        state = self.state
+        if self.fresh or self.half_closed or state.tls or state.draining:
+            self._close()
+            return
+        self._phase = PARTING
+        self._arm(PARTING_TIMEOUT)
+        self._end_output()
+
     def _patience(self) -> float:
         """Return for how many seconds a peer may be silent once it has all that was sent."""
         return DRAIN_LINGER_TIMEOUT if self.state.draining else LINGER_TIMEOUT
@@ -549,6 +582,8 @@ class HTTPConnection(Flow):
             silent = self.fresh or self._partial
             timeout = min(idle_timeout, FRESH_DRAIN_TIMEOUT) if silent else idle_timeout
             self.deadline = min(self.deadline, self.state.time() + timeout)
+        elif self._phase is PARTING:
+            self._close()
 
     def shed(self, window: float) -> bool:
         """Do nothing: `start_draining` has said it all; see `WebSocketConnection.shed`."""
@@ -571,10 +606,9 @@ class HTTPConnection(Flow):
         if phase is IDLE and self._partial:
             self._refuse(BadRequest("request head took too long", 408), self._partial)
         elif phase is IDLE or phase is PREFACE:
-            if self._input_waits():
-                self.deadline = now + LINGER_TIMEOUT
-            elif not self._sending(now, self.state.keep_alive or LINGER_TIMEOUT):
-                self._close()
+            self._idle_too_long(now)
+        elif phase is PARTING:
+            self._close()
         elif phase is BODY and not self.write_paused:
             self._refuse_body(BadRequest("request body took too long", 408))
         elif phase is LINGER or phase is CLOSED:
@@ -585,6 +619,12 @@ class HTTPConnection(Flow):
                     self.abort()
         elif self.write_paused:
             self._sending(now, STALL_TIMEOUT)
+
+    def _idle_too_long(self, now: float) -> None:
+        if self._input_waits():
+            self.deadline = now + LINGER_TIMEOUT
+        elif not self._sending(now, self.state.keep_alive or LINGER_TIMEOUT):
+            self._part()
 
     def _sending(self, now: float, interval: float) -> bool:
         """Return whether output was on its way since the last look; look again in `interval`.

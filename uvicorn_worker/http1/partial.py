@@ -43,6 +43,8 @@ class PartialHead:
         while (newline := buffer.find(b"\n", scanned)) >= 0:
             line = bytes(buffer[self._start : newline + 1])
             scanned = self._start = newline + 1
+            if scanned > self._reader.max_head:
+                break
             if line == b"\r\n":
                 if self._lines:
                     return bytes(buffer[:scanned]), bytes(buffer[scanned:])
@@ -51,6 +53,8 @@ class PartialHead:
                 scanned = self._start = 0
             else:
                 self._check_line(line)
+        if len(buffer) > self._reader.max_head:
+            raise BadRequest("request head is too large", 431)
         # The last byte may be the CR of a CRLF that is on its way.
         if buffer.find(b"\r", max(self._start, scanned - 1), -1) >= 0:
             raise self._bare_line_end()

@@ -24,6 +24,7 @@ from uvicorn_worker.http1.request import (
     read_other_target,
     request_line_error,
 )
+from uvicorn_worker.serverconfig import FIELD_LIMIT, LINE_LIMIT
 
 if TYPE_CHECKING:
     from uvicorn_worker.asgi import Headers
@@ -63,7 +64,7 @@ class RequestReader:
 
     __slots__ = ("_any_minor_version", "_check_grammar", "_forwarding", "_hosts", "_lines",
                  "_persist", "_request_lines", "_sections", "_seen", "_small", "_unfold",
-                 "max_field_size", "max_fields", "max_line")  # fmt: skip
+                 "max_field_size", "max_fields", "max_head", "max_line")  # fmt: skip
 
     def __init__(
         self, parser: HeadParser, config: ServerConfig, forwarding: frozenset[bytes] = frozenset()
@@ -79,11 +80,25 @@ class RequestReader:
         self.max_line = config.limit_request_line or MAX_LINE
         self.max_fields = config.limit_request_fields or MAX_FIELDS
         self.max_field_size = config.limit_request_field_size or MAX_LINE
-        # A head no longer than this cannot break a limit on one of its lines.
-        self._small = min(self.max_line, self.max_field_size)
+        self.max_head: float = float("inf")
+        if (most := config.h11_max_incomplete_event_size) is not None:
+            self._limit_head(most, config)
+        # A head no longer than this cannot break a limit on its size or on one of its lines.
+        self._small = min(self.max_line, self.max_field_size, self.max_head)
         self._persist = config.timeout_keep_alive > 0
         self._unfold = config.permit_obsolete_folding
         self._any_minor_version = config.permit_unconventional_http_version
+
+    def _limit_head(self, most: int, config: ServerConfig) -> None:
+        """Let a head have `most` bytes, in one line if need be.
+
+        So it is with h11, whose option this is; limits on lines that somebody has set stay.
+        """
+        self.max_head = most
+        if config.limit_request_line == LINE_LIMIT:
+            self.max_line = max(LINE_LIMIT, most)
+        if config.limit_request_field_size == FIELD_LIMIT:
+            self.max_field_size = max(FIELD_LIMIT, most)
 
     def read(self, head: bytes) -> Request:
         """Return the request whose head `head` is; raises BadRequest.
@@ -228,6 +243,8 @@ class RequestReader:
 
     def _check_sizes(self, head: bytes) -> None:
         """Apply the limits on the lines, counted as Gunicorn counts: a field with its CRLF."""
+        if len(head) > self.max_head:
+            raise BadRequest("request head is too large", 431)
         lines = head.split(b"\r\n")
         if len(lines[0]) > self.max_line:
             raise BadRequest("request line is too long", 414)

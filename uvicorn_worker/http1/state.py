@@ -14,7 +14,7 @@ from uvicorn_worker.state import ServerState
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
-    from uvicorn_worker.asgi import Application
+    from uvicorn_worker.asgi import Address, Application
     from uvicorn_worker.http1.connection import HTTPConnection
     from uvicorn_worker.http1.reader import RequestReader
     from uvicorn_worker.http1.request import Request
@@ -26,9 +26,9 @@ if TYPE_CHECKING:
 class HTTPState(ServerState):
     """The server's state, and what HTTP needs of its configuration."""
 
-    __slots__ = ("body_limit", "context", "filters", "forwarding", "gathers", "keep_alive",
-                 "limit_concurrency", "proxy_peers", "reader", "scopes", "tls_extension",
-                 "websocket")  # fmt: skip
+    __slots__ = ("body_limit", "connection_age", "context", "filters", "forwarding", "gathers",
+                 "keep_alive", "late_requests", "limit_concurrency", "proxy_peers", "reader",
+                 "scopes", "tls_extension", "websocket")  # fmt: skip
 
     def __init__(
         self,
@@ -56,6 +56,9 @@ class HTTPState(ServerState):
         self.gathers = type(loop).__module__.startswith("uvloop")
         self.proxy_peers = PeerList(config.proxy_allow_ips)
         self.keep_alive = config.timeout_keep_alive
+        self.connection_age = config.limit_connection_age
+        # Connections on which input came when they had just been closed for idleness.
+        self.late_requests = 0
         self.body_limit: float = config.limit_request_body or float("inf")
         self.limit_concurrency: float = config.limit_concurrency or float("inf")
         self.scopes = ScopeBuilder(
@@ -65,6 +68,19 @@ class HTTPState(ServerState):
             raw_path_prefix=forwarding.raw_path_prefix,
             state=self.lifespan_state,
         )
+
+    def count_late(self, peer: Address) -> None:
+        """Count a request that came too late for its connection; say once what helps."""
+        self.late_requests += 1
+        if self.late_requests == 1:
+            self.log.warning(
+                "A request from %s came just after its connection had been closed, idle for "
+                "timeout_keep_alive=%g: if that is your proxy, it keeps connections longer, and "
+                "says 502 then. Set timeout_keep_alive above the proxy's own timeout (nginx 60 s, "
+                "load balancers of AWS 60 s, of Google 600 s)",
+                peer[0] if peer else "a UNIX socket",
+                self.config.timeout_keep_alive,
+            )
 
 
 if sys.version_info >= (3, 12):

@@ -318,3 +318,47 @@ def test_503_to_head_has_no_body(make_target: MakeTarget) -> None:
             two.read_end()
         gate.open()
         assert one.read_response().status == 200
+
+
+# -- a head as a whole: h11_max_incomplete_event_size, with either parser
+
+HEAD_LIMIT = 20_000
+
+
+def head_of(length: int) -> bytes:
+    """Return a request of `length` bytes in three fields."""
+    half = "v" * ((length - len(get("/", "X: ", "Y: "))) // 2)
+    rest = length - len(get("/", f"X: {half}", "Y: "))
+    return get("/", f"X: {half}", f"Y: {'v' * rest}")
+
+
+@pytest.mark.parametrize("step", WAYS)
+def test_head_may_be_as_large_as_it_was_asked_for(step: int, make_target: MakeTarget) -> None:
+    target = make_target(h11_max_incomplete_event_size=HEAD_LIMIT)
+
+    is_served(target, head_of(HEAD_LIMIT), step)
+    is_served(target, line_of(HEAD_LIMIT - 100), step)
+    is_served(target, field_of(HEAD_LIMIT - 100), step)
+
+
+@pytest.mark.parametrize("step", WAYS)
+def test_head_larger_than_it_was_asked_for_gets_431(step: int, make_target: MakeTarget) -> None:
+    target = make_target(h11_max_incomplete_event_size=HEAD_LIMIT)
+
+    for data in (head_of(HEAD_LIMIT + 1), field_of(HEAD_LIMIT), fields_of(5000), field_of(90_000)):
+        is_refused(target, data, 431, step=step)
+
+
+@pytest.mark.parametrize("step", WAYS)
+def test_limits_on_lines_stand_beside_that_on_the_head(step: int, make_target: MakeTarget) -> None:
+    target = make_target(
+        h11_max_incomplete_event_size=HEAD_LIMIT,
+        limit_request_line=1000,
+        limit_request_field_size=2000,
+    )
+
+    is_refused(target, line_of(1001), 414, step=step)
+    is_refused(target, field_of(2001), 431, step=step)
+    small = make_target(h11_max_incomplete_event_size=1000)
+    is_served(small, line_of(900), step)
+    is_refused(small, line_of(1000), 431, step=step)
