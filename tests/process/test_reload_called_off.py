@@ -26,7 +26,13 @@ APP = "tests.apps.basic:app"
 
 CALLED_OFF = "Reload called off"
 
-WORKING = "from tests.apps.websocket import marking as app\n"
+WORKING = """
+from tests.apps import basic, websocket
+
+async def app(scope, receive, send):
+    chosen = websocket.marking if scope["type"] == "websocket" else basic.app
+    await chosen(scope, receive, send)
+"""
 
 FAILING_LIFESPAN = """
 async def app(scope, receive, send):
@@ -53,8 +59,8 @@ def reload(server: RunningGunicorn, text: str) -> None:
 
 def test_old_workers_serve_on_until_the_code_is_mended(gunicorn: StartGunicorn) -> None:
     server = gunicorn("mine:app", "--workers", "2", *SHORT, files={"mine.py": WORKING})
-    assert ask(server).status == 200
-    old = eventually(lambda: pids if len(pids := server.worker_pids()) == 2 else None)
+    old = server.wait_for_workers(2)
+    eventually(lambda: {int(server.get("/pid").text.split()[0]) for _ in range(10)} == old)
     assert isinstance(server.address, tuple)
     with RawWebSocket(server.address) as client, server.connect() as kept:
         client.open()
@@ -73,7 +79,7 @@ def test_old_workers_serve_on_until_the_code_is_mended(gunicorn: StartGunicorn) 
         reload(server, WORKING)
         assert client.read_close() == (1012, "")
         client.send(close_frame(1012))
-    eventually(lambda: len(server.worker_pids()) == 2 and server.worker_pids().isdisjoint(old))
+    server.wait_for_workers(2, without=old)
     assert server.log_text().count(CALLED_OFF) == 4
 
 
