@@ -1,0 +1,286 @@
+"""Start, boot failures, deaths, hung workers, stop: one supervisor each, with real signals."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.support.processes import alive, title
+from tests.support.waiting import eventually
+
+if TYPE_CHECKING:
+    from concurrent.futures import ThreadPoolExecutor
+
+    from tests.support.supervisor import StartSupervisor
+
+APP = "tests.apps.basic:app"
+
+# A thread of the application's that computes leaves the event loop little, but something.
+BUSY = """
+import asyncio, time
+from tests.apps.basic import app as basic
+
+def compute(seconds):
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        pass
+
+async def app(scope, receive, send):
+    if scope["type"] == "http" and scope["path"] == "/busy":
+        loop = asyncio.get_running_loop()
+        await asyncio.gather(*(loop.run_in_executor(None, compute, 5) for _ in range(3)))
+        scope = {**scope, "path": "/pid"}
+    elif scope["type"] == "http" and scope["path"] == "/exit":
+        __import__("os")._exit(3)
+    await basic(scope, receive, send)
+"""
+
+
+def is_free(port: int) -> bool:
+    with socket.socket() as sock:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        with contextlib.suppress(OSError):
+            sock.bind(("127.0.0.1", port))
+            return True
+    return False
+
+
+# -- start
+
+
+def test_a_start_names_its_processes_and_writes_its_pid(supervisor: StartSupervisor) -> None:
+    server = supervisor(
+        APP, "--workers", "2", "--pid", "pid", "--port", "0", "--no-access-log", own_address=True
+    )
+    pids = server.wait_for_workers(2)
+
+    assert (server.folder / "pid").read_text() == f"{server.pid}\n"
+    assert title(server.pid) == f"uvicorn-supervisor: master [{APP}]"
+    assert {title(pid).split(" ready")[0] for pid in pids} == {
+        "uvicorn-supervisor: worker 1",
+        "uvicorn-supervisor: worker 2",
+    }
+    assert server.get("/pid").text.split()[0] in map(str, pids)
+    host, port = server.tcp
+    log = server.log_text()
+    assert (
+        f"Serving on http://{host}:{port} with 2 workers, supervisor process [{server.pid}]" in log
+    )
+    second = supervisor(APP, "--pid", str(server.folder / "pid"), expect_exit=1)
+    assert second.wait_exit() == 1
+    assert f"process {server.pid} runs with this file" in second.log_text()
+    third = supervisor(APP, "--port", str(port), own_address=True, expect_exit=1)
+    assert third.wait_exit() == 1
+    assert "cannot listen on" in third.log_text()
+    server.stop()
+    assert not (server.folder / "pid").exists()
+    assert is_free(port)
+
+
+@pytest.mark.parametrize(
+    ("app", "env", "code", "said"),
+    [
+        ("no_such_module:app", {}, 4, "no module 'no_such_module'"),
+        ("broken:app", {}, 4, "NameError"),
+        (APP, {"STARTUP_FAILS_WHILE": "broken.py"}, 3, "no database today"),
+        ("leaves:app", {}, 4, "SystemExit"),
+    ],
+)
+def test_an_application_that_cannot_boot_ends_the_start(
+    supervisor: StartSupervisor, app: str, env: dict[str, str], code: int, said: str
+) -> None:
+    files = {"broken.py": "app = undefined\n", "leaves.py": "raise SystemExit(5)\n"}
+    server = supervisor(app, "--workers", "3", env=env, files=files, expect_exit=code)
+
+    assert server.wait_exit(5) == code
+    assert said in server.log_text()
+    assert server.log_text().count("Workers cannot boot") == 1
+
+
+def test_a_boot_that_hangs_is_told_where(supervisor: StartSupervisor) -> None:
+    server = supervisor(APP, "--timeout-boot", "1", env={"IMPORT_SECONDS": "60"}, expect_exit=3)
+
+    assert server.wait_exit(20) == 3
+    assert "not ready within 1 s" in server.log_text()
+    assert "basic.py" in server.log_text(), "the stack of the import"
+
+
+# -- deaths
+
+
+def test_a_killed_worker_is_replaced_at_once(supervisor: StartSupervisor) -> None:
+    server = supervisor(APP, "--workers", "2")
+    before = server.wait_for_workers(2)
+    victim = min(before)
+
+    server.signal(signal.SIGKILL, victim)
+    began = time.monotonic()
+    eventually(lambda: len(server.worker_pids() - before) == 1)
+
+    assert time.monotonic() - began < 1.0
+    after = server.wait_for_workers(2)
+    assert len(after - before) == 1
+    assert "killed by SIGKILL" in server.log_text()
+
+
+def test_a_worker_that_exits_in_a_request_is_only_that(supervisor: StartSupervisor) -> None:
+    server = supervisor("busy:app", files={"busy.py": BUSY})
+    before = server.wait_for_workers(1)
+
+    with contextlib.suppress(OSError, Exception):
+        server.get("/exit")
+
+    server.wait_for_workers(1, without=before)
+    assert server.get("/pid").status == 200
+
+
+def test_a_worker_told_to_go_by_others_is_replaced(supervisor: StartSupervisor) -> None:
+    server = supervisor(APP)
+    before = server.wait_for_workers(1)
+
+    server.signal(signal.SIGTERM, min(before))
+
+    server.wait_for_workers(1, without=before)
+    assert "of its own accord" in server.log_text()
+
+
+def test_workers_go_when_the_supervisor_is_killed(
+    supervisor: StartSupervisor, clients: ThreadPoolExecutor
+) -> None:
+    server = supervisor(APP, "--workers", "2", expect_exit=-signal.SIGKILL)
+    pids = server.wait_for_workers(2)
+    answer = clients.submit(server.get, "/sleep?s=1")
+    server.wait_for_mark("sleeping")
+
+    server.signal(signal.SIGKILL)
+
+    eventually(lambda: not any(map(alive, pids)), timeout=5.0)
+    assert answer.result().status == 200, "what was in flight is answered"
+    assert is_free(server.tcp[1])
+    assert sorted(server.marked("stop")) == sorted(pids)
+
+
+def test_a_blocked_worker_is_replaced_and_says_where(
+    supervisor: StartSupervisor, clients: ThreadPoolExecutor
+) -> None:
+    server = supervisor(APP, "--timeout", "2")
+    before = server.wait_for_workers(1)
+    clients.submit(server.get, "/block?s=60")
+    server.wait_for_mark("sleeping")
+
+    server.wait_for_workers(1, without=before)
+
+    log = server.log_text()
+    assert "in block" in log
+    assert "/block?s=60" in log, "the request in flight"
+    assert "its event loop has not turned for 2." in log
+    assert server.get("/pid").status == 200
+
+
+def test_a_worker_that_holds_the_interpreter_is_killed(
+    supervisor: StartSupervisor, clients: ThreadPoolExecutor
+) -> None:
+    server = supervisor(APP, "--timeout", "1")
+    before = server.wait_for_workers(1)
+    clients.submit(server.get, "/cblock?s=20")
+    server.wait_for_mark("sleeping")
+
+    server.wait_for_workers(1, without=before)
+
+    eventually(lambda: not alive(min(before)))
+    assert "aborted -> killed" in server.log_text()
+
+
+def test_a_stopped_worker_is_told_apart(supervisor: StartSupervisor) -> None:
+    server = supervisor(APP, "--timeout", "1")
+    before = server.wait_for_workers(1)
+
+    server.signal(signal.SIGSTOP, min(before))
+
+    server.wait_for_workers(1, without=before)
+    assert "it is stopped, by SIGSTOP" in server.log_text()
+
+
+def test_a_busy_worker_is_left_alone(supervisor: StartSupervisor) -> None:
+    server = supervisor("busy:app", "--timeout", "3", files={"busy.py": BUSY})
+    before = server.wait_for_workers(1)
+
+    assert server.get("/busy").text.split()[0] == str(min(before))
+    assert server.worker_pids() == before
+
+
+# -- stop
+
+
+def test_a_stop_cuts_an_endless_stream_in_time(
+    supervisor: StartSupervisor, clients: ThreadPoolExecutor
+) -> None:
+    server = supervisor(APP, "--workers", "2", "--timeout-graceful-shutdown", "2")
+    pids = server.wait_for_workers(2)
+    stream = clients.submit(server.get, "/stream?s=0.1")
+    server.wait_for_mark("sleeping")
+
+    server.signal(signal.SIGTERM)
+
+    assert server.wait_exit(4) == 0
+    assert sorted(server.marked("stop")) == sorted(pids)
+    with contextlib.suppress(Exception):
+        stream.result()
+
+
+def test_quit_is_quick_and_twice_is_at_once(
+    supervisor: StartSupervisor, clients: ThreadPoolExecutor
+) -> None:
+    server = supervisor(APP)
+    server.wait_for_workers(1)
+    clients.submit(server.get, "/stubborn?s=30")
+    server.wait_for_mark("sleeping")
+
+    server.signal(signal.SIGINT)
+    server.wait_for_log("quitting")
+    server.signal(signal.SIGINT)
+
+    assert server.wait_exit(1.5) == 0
+
+
+@pytest.mark.parametrize("signals", [(signal.SIGINT,), (signal.SIGINT, signal.SIGTERM)])
+def test_signals_to_the_whole_group_end_it_once(
+    supervisor: StartSupervisor, signals: tuple[int, ...]
+) -> None:
+    server = supervisor(APP, "--workers", "3")
+    pids = server.wait_for_workers(3)
+
+    for number in signals:
+        os.killpg(server.pid, number)
+
+    assert server.wait_exit(5) == 0
+    assert sorted(server.marked("stop")) == sorted(pids)
+    assert "Traceback" not in server.log_text()
+
+
+@pytest.mark.parametrize("slow", ["IMPORT_SECONDS", "STARTUP_SECONDS"])
+def test_a_stop_while_workers_boot_is_quick(supervisor: StartSupervisor, slow: str) -> None:
+    server = supervisor(APP, "--workers", "2", env={slow: "60"})
+    event = "import" if slow == "IMPORT_SECONDS" else "starting"
+    eventually(lambda: len(server.marked(event)) == 2)
+
+    server.signal(signal.SIGTERM)
+
+    assert server.wait_exit(3) == 0
+
+
+def test_withdrawn_workers_come_back_at_a_reload(supervisor: StartSupervisor) -> None:
+    server = supervisor(APP, "--workers", "2")
+    before = server.wait_for_workers(2)
+
+    server.signal(signal.SIGWINCH)
+    eventually(lambda: not server.worker_pids())
+    server.signal(signal.SIGHUP)
+
+    server.wait_for_workers(2, without=before)
