@@ -77,6 +77,10 @@ class RunningCommand:
             self._address = str(self.folder / path) if path else (host.strip("[]"), int(port))
         return self._address
 
+    def listens_on(self, address: Address) -> None:
+        """Say where clients connect, to a server whose log does not."""
+        self._address = address
+
     @property
     def tcp(self) -> tuple[str, int]:
         """Host and port, of a server that has them."""

@@ -56,6 +56,20 @@ class UnreadBytes:
             self._netlink = None
 
 
+def backlog(address: tuple[str, int]) -> int | None:
+    """Return how many connections may wait at a listener (IPv4), None where nobody can tell."""
+    netlink = _open()
+    if netlink is None:
+        return None
+    with netlink:
+        netlink.send(_question(address, ("0.0.0.0", 0)))
+        answer = netlink.recv(4096)
+    if _STATE.unpack_from(answer, _HEADER.size)[1] != TCP_LISTEN:
+        return None
+    length: int = struct.unpack_from("=I", answer, _QUEUE_OFFSET + 4)[0]
+    return length
+
+
 def _open() -> socket.socket | None:
     family = getattr(socket, "AF_NETLINK", None)
     if family is None:
