@@ -332,7 +332,7 @@ def test_our_own_kill_is_not_taken_for_the_kernels() -> None:
 
     worker, _ = step(worker, Exited(1, -SIGKILL), NOW, LIMITS)
 
-    assert worker.reason == "killed: its time to end is over"
+    assert worker.reason == "its time to end is over; killed by SIGKILL"
 
 
 @pytest.mark.parametrize(

@@ -111,6 +111,10 @@ def test_a_boot_that_takes_too_long_is_aborted_then_killed() -> None:
     assert pool.told() == {1: "SIGABRT"}
     pool.wait(1)
     assert pool.told() == {1: "SIGKILL"}
+    pool.exit(1, -9)
+    assert pool.told() == {2: "SIGTERM"}, "one that takes too long is enough"
+    pool.exit(2)
+    assert pool.exit_code == 3
 
 
 # -- reload

@@ -1,0 +1,50 @@
+"""What is said of a worker that has died."""
+
+from __future__ import annotations
+
+import signal
+
+import pytest
+
+from uvicorn_supervisor.cgroups import Counts
+from uvicorn_supervisor.deaths import MIB, Death, describe, killed_for_memory
+
+
+@pytest.mark.parametrize(
+    ("death", "line"),
+    [
+        (Death(code=3), "exit code 3; it was not ready yet"),
+        (
+            Death(code=-signal.SIGSEGV, lived=12.34, answered=7, in_flight=2),
+            "killed by SIGSEGV; 12.3 s after it was ready, 7 requests answered; 2 lost in flight",
+        ),
+        (
+            Death(code=-signal.SIGKILL, oom=True, memory=512 * MIB, memory_age=3.0),
+            "killed by SIGKILL: the kernel was out of memory for this cgroup (oom_kill); "
+            "it was not ready yet; memory 512 MiB, 3 s before",
+        ),
+        (
+            Death(code=-signal.SIGKILL),
+            "killed by SIGKILL, not by this supervisor; the kernel, out of memory?; "
+            "it was not ready yet",
+        ),
+        (Death(code=-99), "killed by signal 99; it was not ready yet"),
+    ],
+)
+def test_a_death_is_told_in_one_line(death: Death, line: str) -> None:
+    assert describe(death) == line
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "killed"),
+    [
+        (Counts(1), Counts(2), True),
+        (Counts(2), Counts(2), False),
+        (Counts(None), Counts(2), False),
+        (Counts(1), Counts(None), False),
+    ],
+)
+def test_the_kernels_count_of_kills_tells_of_memory(
+    before: Counts, after: Counts, killed: bool
+) -> None:
+    assert killed_for_memory(before, after) is killed
