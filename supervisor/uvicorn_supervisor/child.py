@@ -149,6 +149,11 @@ class Worker:
                 return EXIT_STOPPED
             return self._serve(app)
         except WorkerError as exc:
+            # What interrupts the loading of an application looks like its own failure.
+            if self.orders.aborted:
+                return EXIT_ABORTED
+            if self.orders.to_go:
+                return EXIT_STOPPED
             self._say_why(exc)
             return exit_code(exc)
 
@@ -281,13 +286,15 @@ class Worker:
         self._told_to_go()
 
     def _handle_quit(self, sig: int, frame: FrameType | None) -> None:
-        if self.orders.quit():
+        if self.orders.quit() and not self._loading:
             self.arm_guard(Budget.quick(time.monotonic()))
         self._told_to_go()
 
     def _told_to_go(self) -> None:
         self.slot.set_phase(Phase.DRAINING)  # the others do not count on this worker
         if self._loading:
+            # Where Python ignores exceptions (in a destructor, say) the guard tries again.
+            self.arm_guard(Budget.quick(time.monotonic()))
             raise SystemExit(EXIT_STOPPED)
         self.wake()
 

@@ -92,6 +92,7 @@ class Worker:
     ready_at: float | None = None
     told: bool = False  # goes because it was told to, or said itself that it would
     code: int | None = None  # of its exit, as `Exited.code`; None: has had no process
+    late: bool = False  # was not ready in time
     due: str = ""  # why it is to be replaced
     crowded: bool = False  # there is no memory for a successor beside it
     lifetime: Lifetime = UNLIMITED
@@ -186,8 +187,8 @@ def describe_exit(code: int) -> str:
 def _stopped(worker: Worker, code: int | None, how: str) -> Worker:
     if worker.state is STOPPED:
         return worker
-    if worker.state is KILLED and code == -signal.SIGKILL:
-        how = f"killed: {worker.reason}"  # by us
+    if worker.state in (ABORTED, KILLED):
+        how = f"{worker.reason}; {how.partition(',')[0]}"  # by us: not the kernel, out of memory
     return replace(worker, state=STOPPED, deadline=NEVER, pid=0, code=code, reason=how)
 
 
@@ -221,7 +222,7 @@ def _overdue(worker: Worker, now: float, limits: Limits) -> Step:
             return _enter(worker, KILLED, "no process in time", NEVER)
         case WorkerState.STARTING:
             reason = f"not ready within {limits.boot:g} s"
-            return _enter(worker, ABORTED, reason, now + ABORTING)
+            return _enter(replace(worker, late=True), ABORTED, reason, now + ABORTING)
         case WorkerState.READY:
             return _silent(worker, now, limits)
         case WorkerState.DRAINING:

@@ -256,9 +256,9 @@ class Pool:
             self._deaths[worker.slot] = before.failed(now, chance)
 
     def _first_boot_failed(self, worker: Worker, now: float) -> None:
-        final = worker.code in (EXIT_BOOT_ERROR, EXIT_APP_LOAD_ERROR)
-        if final or self._boots.failures >= FIRST_ATTEMPTS:
-            code = worker.code if final and worker.code else EXIT_BOOT_ERROR
+        says_so = worker.code in (EXIT_BOOT_ERROR, EXIT_APP_LOAD_ERROR)
+        if says_so or worker.late or self._boots.failures >= FIRST_ATTEMPTS:
+            code = worker.code if says_so and worker.code else EXIT_BOOT_ERROR
             self._say("error", f"workers cannot boot: {worker.reason}")
             self._end(code, "workers cannot boot", now)
 

@@ -61,7 +61,7 @@ def test_a_start_names_its_processes_and_writes_its_pid(supervisor: StartSupervi
     pids = server.wait_for_workers(2)
 
     assert (server.folder / "pid").read_text() == f"{server.pid}\n"
-    assert title(server.pid) == f"uvicorn-supervisor: master [{APP}]"
+    assert title(server.pid).rstrip() == f"uvicorn-supervisor: master [{APP}]"
     assert {title(pid).split(" ready")[0] for pid in pids} == {
         "uvicorn-supervisor: worker 1",
         "uvicorn-supervisor: worker 2",
