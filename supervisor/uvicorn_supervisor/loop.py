@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Final
 
 from uvicorn_supervisor.child import INQUIRY, Assignment, work
 from uvicorn_supervisor.journal import Journal
-from uvicorn_supervisor.lifecycle import READY, STARTING
 from uvicorn_supervisor.limits import NEVER, request_limit
 from uvicorn_supervisor.mailbox import ORDERS, Mailbox
 from uvicorn_supervisor.messages import (
@@ -20,17 +19,13 @@ from uvicorn_supervisor.messages import (
     Discard,
     EndUpgrade,
     Examine,
-    Examined,
     Exit,
     Exited,
     Forked,
     ForkFailed,
-    Leaving,
-    Observed,
     Prepare,
     Prepared,
     PrepareFailed,
-    Ready,
     Reload,
     Reopen,
     Say,
@@ -40,10 +35,11 @@ from uvicorn_supervisor.messages import (
     Tick,
     UpgradeFailed,
 )
+from uvicorn_supervisor.observer import Observer
 from uvicorn_supervisor.pool import Pool
 from uvicorn_worker.errors import WorkerError, exit_code
 from uvicorn_worker.logs import configure_logging, reopen_logs
-from uvicorn_worker.scoreboard import Phase, Scoreboard
+from uvicorn_worker.scoreboard import Scoreboard
 from uvicorn_worker.sockets import describe, remove_files
 
 if TYPE_CHECKING:
@@ -52,8 +48,8 @@ if TYPE_CHECKING:
 
     from uvicorn_supervisor.config import SupervisorConfig
     from uvicorn_supervisor.messages import Action, Event
-    from uvicorn_supervisor.system import System, Usage
-    from uvicorn_worker.scoreboard import Slot, SlotView
+    from uvicorn_supervisor.system import System
+    from uvicorn_worker.scoreboard import Slot
 
 TICK: Final = 1.0  # seconds between looks at the scoreboard, at most
 
@@ -88,9 +84,7 @@ class Supervisor:
         self._board = Scoreboard()
         self._slots: dict[int, Slot] = {}  # by number, as everything here
         self._configs: dict[int, SupervisorConfig] = {}  # by release
-        self._usages: dict[int, Usage] = {}  # at the latest heartbeat that was seen
-        self._beats: dict[int, float] = {}
-        self._measured = 0.0
+        self._observer = Observer(self._pool, self._board, system)
         self._journal = Journal()
         self._queue: deque[Event] = deque()
         self._announced = False
@@ -132,46 +126,9 @@ class Supervisor:
                 if ORDERS[number] == Reopen():
                     reopen_logs()
                 yield ORDERS[number]
-        yield from self._observe()
+        yield from self._observer.observe(self._first.worker_memory_interval)
         yield from self._reap()
         yield Tick()
-
-    def _observe(self) -> Iterator[Event]:
-        """Yield what the workers have written on the scoreboard."""
-        now, limits = self._system.now(), self._pool.limits
-        measures = bool(limits.memory) and (
-            now - self._measured >= self._first.worker_memory_interval
-        )
-        if measures:
-            self._measured = now
-        for view in self._board.views():
-            yield from self._changed_phase(view)
-            worker = self._pool.workers.get(view.generation)
-            if worker is not None and worker.state is READY:
-                self._note_usage(worker.number, worker.pid, view.heartbeat)
-                memory, headroom = self._memory(worker.pid) if measures else (None, True)
-                yield Observed(worker.number, view.heartbeat, view.total, memory, headroom)
-
-    def _changed_phase(self, view: SlotView) -> Iterator[Event]:
-        worker = self._pool.workers.get(view.generation)
-        if worker is None:
-            return
-        if view.phase is Phase.READY and worker.state is STARTING:
-            yield Ready(worker.number)
-        elif view.phase in (Phase.DRAINING, Phase.EXITED) and worker.live:
-            yield Leaving(worker.number)
-
-    def _note_usage(self, number: int, pid: int, heartbeat: float) -> None:
-        """Remember what a worker had had of the processors when it last beat."""
-        if self._beats.get(number) != heartbeat:
-            self._beats[number] = heartbeat
-            usage = self._system.usage(pid)
-            if usage is not None:
-                self._usages[number] = usage
-
-    def _memory(self, pid: int) -> tuple[int | None, bool]:
-        used, free = self._system.memory(pid), self._system.free_memory()
-        return used, used is None or free is None or free >= used
 
     def _reap(self) -> Iterator[Event]:
         for died in self._system.reap():
@@ -182,11 +139,11 @@ class Supervisor:
                 log.debug("Reaped process %d, which is no worker", died.pid)
                 continue
             slot = self._slots.pop(number)
+            view = slot.snapshot()
             # What it said last, and nobody has seen yet: who has served has not failed to boot.
-            yield from self._changed_phase(slot.snapshot())
+            yield from self._observer.changed_phase(view)
+            self._observer.died(self._pool.workers[number], view, died.code)
             slot.release()
-            self._usages.pop(number, None)
-            self._beats.pop(number, None)
             yield Exited(number, died.code, self._system.chance())
 
     # -- what is to be done
@@ -199,7 +156,8 @@ class Supervisor:
             case Prepare(release=release):
                 return [self._prepare(release)]
             case Examine():
-                return [self._examine(action)]
+                self._system.kill(action.pid, INQUIRY)
+                return [self._observer.examine(action)]
             case Tell(pid=pid, signal=number):
                 self._system.kill(pid, number)
             case Discard(release=release):
@@ -253,17 +211,6 @@ class Supervisor:
             return ForkFailed(number, exc.strerror or str(exc), chance)
         self._slots[number] = slot
         return Forked(number, pid, chance)
-
-    def _examine(self, action: Examine) -> Event:
-        self._system.kill(action.pid, INQUIRY)
-        reason, starved = self._system.diagnose(action.pid, self._usages.get(action.number))
-        log.warning(
-            "Worker (pid %d): its event loop has not turned for %.1f s: %s",
-            action.pid,
-            action.silent,
-            reason,
-        )
-        return Examined(action.number, starved)
 
     def close_listeners(self) -> None:
         """Close this process's copies of the sockets; workers have their own."""

@@ -21,8 +21,14 @@ from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 import psutil
 import setproctitle
 
+from uvicorn_supervisor.cgroups import Cgroup
+from uvicorn_supervisor.examine import look
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+    from uvicorn_supervisor.cgroups import Counts
+    from uvicorn_supervisor.examine import Look
 
 GONE: Final = (psutil.NoSuchProcess, psutil.ZombieProcess, psutil.AccessDenied)
 
@@ -31,24 +37,12 @@ PR_SET_PDEATHSIG: Final = 1  # prctl(2)
 # What a child exits with when its code raises what nobody has caught.
 EXIT_CRASHED: Final = 70
 
-CGROUP: Final = "/sys/fs/cgroup"
-
-# A process that had this share of a processor while its loop was silent was busy.
-BUSY: Final = 0.5
-
 
 class Died(NamedTuple):
     """A process that was reaped."""
 
     pid: int
     code: int  # the exit code; -N: ended by signal N
-
-
-class Usage(NamedTuple):
-    """What a process has had of the processors, at one moment."""
-
-    at: float
-    seconds: float
 
 
 class System(Protocol):
@@ -79,10 +73,11 @@ class System(Protocol):
     def free_memory(self) -> int | None:
         """Return what may still be used: under the cgroup's limit, or in the machine."""
 
-    def usage(self, pid: int) -> Usage | None: ...
+    def look(self, pid: int) -> Look | None:
+        """Return what a process is like now, None where that cannot be told."""
 
-    def diagnose(self, pid: int, since: Usage | None) -> tuple[str, bool]:
-        """Return why a process does not turn its loop, and whether it is kept from running."""
+    def counts(self) -> Counts:
+        """Return what has happened to the cgroup, such as kills for lack of memory."""
 
     def set_title(self, title: str) -> None: ...
 
@@ -93,6 +88,9 @@ class Posix:
     now = staticmethod(time.monotonic)
     chance = staticmethod(random.random)
     set_title = staticmethod(setproctitle.setproctitle)
+
+    def __init__(self) -> None:
+        self._cgroup = Cgroup.of()
 
     def fork(self, child: Callable[[], int]) -> int:
         # A signal that came between the fork and the child's first steps would be taken for one
@@ -124,34 +122,14 @@ class Posix:
 
     def free_memory(self) -> int | None:
         available: int = psutil.virtual_memory().available
-        limit, used = (_number(f"{CGROUP}/memory.{name}") for name in ("max", "current"))
-        if limit is None or used is None:
-            return available
-        return min(available, limit - used)
+        memory = self._cgroup.memory()
+        return available if memory is None else min(available, memory.free)
 
-    def usage(self, pid: int) -> Usage | None:
-        try:
-            times = psutil.Process(pid).cpu_times()
-        except GONE:
-            return None
-        return Usage(time.monotonic(), times.user + times.system)
+    def look(self, pid: int) -> Look | None:
+        return look(pid, throttled=self._cgroup.counts().throttled)
 
-    def diagnose(self, pid: int, since: Usage | None) -> tuple[str, bool]:
-        try:
-            status = psutil.Process(pid).status()
-        except GONE:
-            return "it has ended", False
-        if status in (psutil.STATUS_STOPPED, psutil.STATUS_TRACING_STOP):
-            return "it is stopped, by SIGSTOP or a debugger", False
-        now = self.usage(pid)
-        if since is None or now is None or now.at <= since.at:
-            return "it is blocked", False
-        share = (now.seconds - since.seconds) / (now.at - since.at)
-        if share >= BUSY:
-            return f"it computes, with {share:.0%} of a processor", False
-        if status == psutil.STATUS_RUNNING:
-            return f"it is kept from running: it has had {share:.0%} of a processor", True
-        return f"it waits, having used {share:.0%} of a processor", False
+    def counts(self) -> Counts:
+        return self._cgroup.counts()
 
 
 def _run(child: Callable[[], int]) -> None:
@@ -183,14 +161,6 @@ def _reaped() -> Iterator[Died]:
         if pid == 0:
             return
         yield Died(pid, os.waitstatus_to_exitcode(status))
-
-
-def _number(file: str) -> int | None:
-    try:
-        with open(file, "rb") as stream:
-            return int(stream.read())
-    except (OSError, ValueError):  # no such file; "max"
-        return None
 
 
 def die_with_parent(number: int) -> None:

@@ -204,7 +204,7 @@ def test_a_stopped_worker_is_told_apart(supervisor: StartSupervisor) -> None:
     server.signal(signal.SIGSTOP, min(before))
 
     server.wait_for_workers(1, without=before)
-    assert "it is stopped, by SIGSTOP" in server.log_text()
+    assert "it is stopped (SIGSTOP)" in server.log_text()
 
 
 def test_a_busy_worker_is_left_alone(supervisor: StartSupervisor) -> None:
