@@ -208,9 +208,9 @@ def trust_summary(config: ServerConfig) -> str:
     """Return one line for the log: whose headers are believed."""
     peers = PeerList(config.forwarded_allow_ips)
     if not config.proxy_headers:
-        line = "proxy headers are believed from nobody: proxy_headers is off"
+        line = "Proxy headers are believed from nobody: proxy_headers is off"
     else:
-        line = f"proxy headers are believed from {peers}"
+        line = f"Proxy headers are believed from {peers}"
         if peers.everyone:
             line += ": whoever reaches this server can pass for any client"
     if config.proxy_protocol != "off":

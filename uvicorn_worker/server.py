@@ -29,6 +29,7 @@ from uvicorn_worker.importing import load_application
 from uvicorn_worker.inherited import ACCEPTING
 from uvicorn_worker.logs import configure_logging, reopen_logs
 from uvicorn_worker.loops import clean_up, new_event_loop
+from uvicorn_worker.proxy import trust_summary
 from uvicorn_worker.service import Service
 from uvicorn_worker.single import IDLE, IDLE_IN_A_HURRY, Orders, SingleLife
 from uvicorn_worker.sockets import bind_all, describe, remove_files
@@ -344,6 +345,7 @@ class Server:
         self._orders.attach(asyncio.get_running_loop())
         try:
             self.log.info("Started server process [%d]", os.getpid())
+            self.log.info("%s", trust_summary(self.config))
             app = None if self.should_exit else self._load()
             if app is None or self.should_exit:
                 return

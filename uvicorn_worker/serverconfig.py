@@ -227,7 +227,7 @@ class ServerConfig:
     # -- proxies
     proxy_headers: bool = setting(
         True,
-        "believe X-Forwarded-For and scheme fields of trusted peers",
+        "believe X-Forwarded-* and Forwarded of trusted peers",
         kind=SWITCH,
         group=PROXIES,
     )

@@ -31,6 +31,7 @@ from uvicorn_worker.gunicorn.signalled import SignalledWorker
 from uvicorn_worker.gunicorn.tls import make_tls
 from uvicorn_worker.loading import resolve_application
 from uvicorn_worker.loops import new_event_loop
+from uvicorn_worker.proxy import trust_summary
 from uvicorn_worker.service import Service
 
 if TYPE_CHECKING:
@@ -82,6 +83,7 @@ class UvicornWorker(SignalledWorker):
             raise RuntimeError(str(exc)) from exc
         for text in settings.warnings:
             log.warning("%s", text)
+        log.info("%s", trust_summary(settings.config))
         for name in settings_without_effect(cfg):
             log.debug("%s has no effect on an event loop", name)
 

@@ -37,6 +37,7 @@ def test_a_life_in_lines_of_the_log(command: StartCommand) -> None:
     assert server.wait_exit() == 0
     lines = [
         f"Started server process [{server.pid}]",
+        "Proxy headers are believed from 127.0.0.1, ::1 and UNIX sockets",
         "Application startup complete",
         f"uvicorn-worker running on http://{host}:{port} (Press CTRL+C to quit)",
         "Shutting down",

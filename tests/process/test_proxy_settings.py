@@ -55,6 +55,8 @@ def test_the_local_peer_is_trusted_by_default(gunicorn: StartGunicorn) -> None:
     assert told(server, *FORWARDED)["client"] == ["203.0.113.7", 0]
     chain = "X-Forwarded-For: 198.51.100.1, 203.0.113.7:1234, 127.0.0.1"
     assert told(server, chain)["client"] == ["203.0.113.7", 1234]
+    log = server.wait_for_log("Proxy headers are believed from 127.0.0.1, ::1 and UNIX sockets")
+    assert log.count("are believed from") == 1  # the master's word for all its workers
 
 
 @pytest.mark.parametrize(("allow", "trusted"), [("10.0.0.1", False), ("10.0.0.1,*", True)])

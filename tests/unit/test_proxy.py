@@ -536,16 +536,16 @@ def test_a_peer_that_sends_nothing_to_believe_is_not_named(
 @pytest.mark.parametrize(
     ("settings", "line"),
     [
-        ({}, "proxy headers are believed from 127.0.0.1, ::1 and UNIX sockets"),
-        ({"forwarded_allow_ips": ()}, "proxy headers are believed from UNIX sockets only"),
+        ({}, "Proxy headers are believed from 127.0.0.1, ::1 and UNIX sockets"),
+        ({"forwarded_allow_ips": ()}, "Proxy headers are believed from UNIX sockets only"),
         (
             {"forwarded_allow_ips": ("*",)},
-            "proxy headers are believed from everyone: "
+            "Proxy headers are believed from everyone: "
             "whoever reaches this server can pass for any client",
         ),
         (
             {"proxy_headers": False, "proxy_protocol": "v2", "proxy_allow_ips": ("10.0.0.1",)},
-            "proxy headers are believed from nobody: proxy_headers is off; "
+            "Proxy headers are believed from nobody: proxy_headers is off; "
             "PROXY protocol headers from 10.0.0.1 and UNIX sockets",
         ),
     ],
