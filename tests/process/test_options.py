@@ -115,8 +115,8 @@ RULES: Final = {
     "limit_request_field_size": "300", "limit_request_body": "1KiB", "backlog": "7",
     "proxy_headers": "false", "ws": "wsproto", "ws_max_size": "100", "ws_max_queue": "1",
     "ws_ping_interval": "0.2", "ws_ping_timeout": "0.3", "ws_per_message_deflate": "false",
-    "timeout_graceful_shutdown": "2", "access_log_format": "ACCESS %(m)s %(U)s %(s)s", "access_log_skip": "/quiet",
-    "use_colors": "true",
+    "access_log_format": "ACCESS %(m)s %(U)s %(s)s", "access_log_skip": "/quiet",
+    "use_colors": "true", "timeout_graceful_shutdown": "2",
 }  # fmt: skip
 
 
