@@ -22,6 +22,9 @@ MOST: Final = 0.5
 # second. Who is blocked in a call does not wake up at all.
 GIL_WAKEUPS: Final = 20.0
 
+# Of a processor, for the threads that hold it; on a busy machine they do not get a whole one.
+GIL_HOLDERS: Final = 0.2
+
 NANOSECOND: Final = 1e-9
 
 STOPPED: Final = "T"
@@ -88,7 +91,7 @@ def _weigh(shares: _Shares) -> Finding:
             f"{shares.queued:.0%} of the time"
         )
         return Finding(text, starved=True)
-    if shares.others >= MOST and shares.wakeups is not None and shares.wakeups >= GIL_WAKEUPS:
+    if shares.others >= GIL_HOLDERS and (shares.wakeups or 0.0) >= GIL_WAKEUPS:
         text = (
             f"it waits for the GIL: other threads of it use {shares.others:.0%} of a processor, "
             f"the event loop's thread {shares.main:.0%}"

@@ -139,7 +139,7 @@ def finds(pid: int, words: str) -> None:
         finding, before = judge(before, after), after
         return words in finding.text
 
-    eventually(found, message=words)
+    eventually(found, message=words, timeout=30.0)
 
 
 @pytest.mark.slow
