@@ -23,11 +23,13 @@ from uvicorn_supervisor.mailbox import HANDLED, tell
 from uvicorn_supervisor.system import die_with_parent, set_title
 from uvicorn_supervisor.tenure import Tenure
 from uvicorn_worker.access import make_access_log
+from uvicorn_worker.errorpage import error_page
 from uvicorn_worker.errors import (
     EXIT_ABORTED,
     EXIT_APP_EXITED,
     EXIT_BOOT_ERROR,
     EXIT_STOPPED,
+    AppLoadError,
     LifespanError,
     WorkerError,
     exit_code,
@@ -163,6 +165,12 @@ class Worker:
             if self.orders.to_go:
                 return None
             return trace(load_application(self.plan.config, self.log))
+        except AppLoadError as exc:
+            if not self.plan.config.reload or exc.__cause__ is None or self.orders.to_go:
+                raise
+            # Whoever edits the code sees what is wrong with it where he looks, and mends it.
+            self._say_why(exc)
+            return error_page(exc.__cause__)
         finally:
             self._loading = False
 

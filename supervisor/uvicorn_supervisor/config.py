@@ -6,14 +6,22 @@ The fields are the options of the command `uvicorn-supervisor`, of its environme
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from uvicorn_supervisor.limits import NEVER, Limits
 from uvicorn_worker.config import PROCESSES, Config
 from uvicorn_worker.errors import ConfigError
 from uvicorn_worker.options import options_of, setting
 from uvicorn_worker.serverconfig import LIMITS, TIMES
-from uvicorn_worker.values import INTEGER, PATH, SECONDS, SIZE, SWITCH, at_least, optional
+from uvicorn_worker.values import INTEGER, LIST, PATH, SECONDS, SIZE, SWITCH, at_least, optional
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+RELOADING: Final = "Reloading"  # a topic of `--help`
+
+# Whoever edits code does not wait for requests that the old code still answers.
+RELOADING_GRACE: Final = 1.0
 
 # As long as Gunicorn and Kubernetes give.
 GRACEFUL: Final = 30.0
@@ -37,7 +45,31 @@ class SupervisorConfig(Config):
         also="WEB_CONCURRENCY",
     )
     reload: bool = setting(
-        False, "replace the worker when code changes", kind=SWITCH, group=PROCESSES
+        False, "replace the worker when code changes", kind=SWITCH, group=RELOADING
+    )
+    reload_dirs: Sequence[str] = setting(
+        (),
+        "folder to watch, by default the current one; may be repeated",
+        kind=LIST,
+        group=RELOADING,
+        flag="--reload-dir",
+    )
+    reload_includes: Sequence[str] = setting(
+        (),
+        "pattern of files to watch beside *.py; may be repeated",
+        kind=LIST,
+        group=RELOADING,
+        flag="--reload-include",
+    )
+    reload_excludes: Sequence[str] = setting(
+        (),
+        "pattern of files not to watch beside hidden ones; may be repeated",
+        kind=LIST,
+        group=RELOADING,
+        flag="--reload-exclude",
+    )
+    reload_delay: float = setting(
+        0.25, "seconds between two looks for changes", at_least(0.01), group=RELOADING
     )
     pid: str | None = setting(
         None, "file to write the process id to", kind=optional(PATH), group=PROCESSES
@@ -93,8 +125,8 @@ class SupervisorConfig(Config):
             if settled is not value:
                 object.__setattr__(self, option.name, settled)
         Config.__post_init__(self)
-        if self.reload:
-            raise ConfigError("reload=True: cannot be had yet; SIGHUP reloads code")
+        if self.reload and not isinstance(self.app, str):
+            raise ConfigError("reload=True: expected the application as 'MODULE:ATTRIBUTE'")
 
     @property
     def count(self) -> int:
@@ -103,6 +135,8 @@ class SupervisorConfig(Config):
 
     def limits(self) -> Limits:
         graceful = self.timeout_graceful_shutdown
+        if self.reload:
+            graceful = RELOADING_GRACE if graceful is None else min(graceful, RELOADING_GRACE)
         return Limits(
             boot=self.timeout_boot,
             healthcheck=self.timeout_worker_healthcheck,

@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import os
 from collections import deque
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from uvicorn_supervisor.child import INQUIRY, Assignment, work
@@ -36,7 +37,9 @@ from uvicorn_supervisor.messages import (
     UpgradeFailed,
 )
 from uvicorn_supervisor.observer import Observer
+from uvicorn_supervisor.patterns import resolve
 from uvicorn_supervisor.pool import Pool
+from uvicorn_supervisor.watching import Watcher
 from uvicorn_worker.errors import WorkerError, exit_code
 from uvicorn_worker.logs import configure_logging, reopen_logs
 from uvicorn_worker.scoreboard import Scoreboard
@@ -89,14 +92,20 @@ class Supervisor:
         self._queue: deque[Event] = deque()
         self._announced = False
         self._exit_code: int | None = None
+        self._watcher: Watcher | None = None
         self._alive = os.pipe()  # for workers to see that this process is gone
 
     def run(self) -> int:
         """Return the exit code, when no worker is left."""
+        if self._first.reload:
+            self._watcher = watch(self._first)
         self._take(Reload())
         while self._exit_code is None:
-            for event in self._happened(self._mailbox.wait(self._timeout())):
+            others = [self._watcher] if self._watcher else []
+            for event in self._happened(self._mailbox.wait(self._timeout(), others)):
                 self._take(event)
+        if self._watcher is not None:
+            self._watcher.close()
         for descriptor in self._alive:
             os.close(descriptor)
         return self._exit_code
@@ -126,9 +135,24 @@ class Supervisor:
                 if ORDERS[number] == Reopen():
                     reopen_logs()
                 yield ORDERS[number]
+        if self._watcher is not None:
+            yield from self._changes(self._watcher)
         yield from self._observer.observe(self._first.worker_memory_interval)
         yield from self._reap()
         yield Tick()
+
+    def _changes(self, watcher: Watcher) -> Iterator[Event]:
+        news = watcher.read()
+        for note in news.notes:
+            log.info("%s", note)
+        if news.changed:
+            more = f" and {len(news.changed) - 1} more" if len(news.changed) > 1 else ""
+            log.info("%s%s changed: reloading", os.path.relpath(news.changed[0]), more)
+            yield Reload()
+        if news.ended:
+            log.error("Files are not watched any more: the process that did has ended")
+            watcher.close()
+            self._watcher = None
 
     def _reap(self) -> Iterator[Event]:
         for died in self._system.reap():
@@ -232,3 +256,11 @@ class Supervisor:
                 "worker" if pool.ready == 1 else "workers",
                 os.getpid(),
             )
+
+
+def watch(config: SupervisorConfig) -> Watcher:
+    """Watch what the configuration names; raises ConfigError where there is no such folder."""
+    watched = resolve(
+        config.reload_dirs, config.reload_includes, config.reload_excludes, Path.cwd()
+    )
+    return Watcher(watched, config.reload_delay)

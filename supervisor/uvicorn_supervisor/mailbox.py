@@ -25,9 +25,17 @@ from uvicorn_supervisor.messages import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from types import FrameType
+    from typing import Protocol
 
     from uvicorn_supervisor.messages import Event
+
+    class HasFileno(Protocol):
+        """What `select` takes."""
+
+        def fileno(self) -> int: ...
+
 
 ORDERS: Final[dict[int, Event]] = {
     signal.SIGTERM: Stop(),
@@ -55,12 +63,13 @@ class Mailbox:
         self._before = {number: signal.signal(number, _ignore) for number in HANDLED}
         self._fd_before = signal.set_wakeup_fd(self.writer, warn_on_full_buffer=False)
 
-    def wait(self, timeout: float | None) -> list[int]:
+    def wait(self, timeout: float | None, others: Sequence[HasFileno] = ()) -> list[int]:
         """Return the signals that came, in order; wait for one, or for news, if there is none.
 
-        `timeout` is in seconds, None: no limit.
+        `timeout` is in seconds, None: no limit. News is also that one of `others` can be read.
         """
-        select.select([self.reader], [], [], timeout)
+        sources: list[int | HasFileno] = [self.reader, *others]
+        select.select(sources, [], [], timeout)
         received: list[int] = []
         with contextlib.suppress(BlockingIOError):
             while data := os.read(self.reader, 4096):

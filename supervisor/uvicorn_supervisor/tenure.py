@@ -135,7 +135,8 @@ class Tenure:
             orders.quit_noticed = True
             return Why.QUIT, orders.quit_at
         if orders.told is not None:
-            return Why.ORPHAN if self._orphan else Why.STOP, orders.told.at
+            why = Why.RELOAD if worker.plan.config.reload else Why.STOP
+            return Why.ORPHAN if self._orphan else why, orders.told.at
         return None if worker.alive else (Why.RECYCLE, time.monotonic())
 
     def _request_ended(self) -> None:
