@@ -28,8 +28,8 @@ LOCK_PAUSE: Final = 0.01  # seconds
 class UnixListener(socket.socket):
     """A listening socket that knows the file it made."""
 
-    def __init__(self) -> None:
-        super().__init__(socket.AF_UNIX, socket.SOCK_STREAM)
+    def __init__(self, fileno: int | None = None) -> None:
+        super().__init__(socket.AF_UNIX, socket.SOCK_STREAM, 0, fileno)
         self.path = ""
         self._made: tuple[int, ...] | None = None
         self._owner = os.getpid()
@@ -53,6 +53,22 @@ class UnixListener(socket.socket):
             self.path, self._made = os.path.abspath(path), _identity(path)
             os.chmod(path, mode)
             self.listen(backlog)
+
+    @classmethod
+    def inherited(cls, sock: socket.socket, path: str) -> UnixListener:
+        """Return a listening socket whose file another process has made; takes `sock` over."""
+        listener = cls(sock.detach())
+        listener.path = path
+        return listener
+
+    def claim(self) -> None:
+        """Take the file over from the process that has made it."""
+        with contextlib.suppress(OSError):  # removed by somebody: nothing to take over
+            self._made, self._owner = _identity(self.path), os.getpid()
+
+    def disown(self) -> None:
+        """Leave the file to the process that has taken it over."""
+        self._made = None
 
     def unlink(self) -> None:
         """Remove the file if this process made it and nobody has replaced it since."""

@@ -143,7 +143,7 @@ SUPERVISOR = Layers(
         ("pool", "tenure"),
         ("lifecycle", "releases", "successor"),
         ("mailbox", "pidfile", "system"),
-        ("autoworkers", "deaths", "examine", "handover", "hooks", "watching"),
+        ("autoworkers", "deaths", "examine", "handover", "hooks", "sdnotify", "watching"),
         ("cgroups", "patterns"),
         ("messages",),
         ("config",),

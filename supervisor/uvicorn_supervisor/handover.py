@@ -1,0 +1,132 @@
+"""What an upgrade passes from one supervisor to the next: listening sockets, and who says when.
+
+The old one starts the new program with the sockets open and a variable that describes them. The
+new one takes them instead of binding; when its workers serve, it writes a byte to the old one's
+mailbox, and the files of UNIX sockets are its own from then on. Until that moment the old one owns
+everything, so that a new one that fails leaves nothing behind and takes nothing away.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from uvicorn_worker.binds import Inherited
+from uvicorn_worker.errors import ConfigError
+from uvicorn_worker.inherited import adopt
+from uvicorn_worker.unixsockets import UnixListener
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Iterable, MutableMapping, Sequence
+
+# Not UVICORN_...: that is for options.
+VARIABLE: Final = "_UVICORN_HANDOVER"
+
+# Written to the old supervisor's mailbox: no signal has this number, and news are zeros.
+TAKEN_OVER: Final = 255
+
+
+@dataclass(frozen=True, slots=True)
+class Passed:
+    """A listening socket: its descriptor, and the file that it has (empty: none of ours)."""
+
+    fd: int
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
+class Handover:
+    """What one supervisor passes to the next."""
+
+    pid: int  # the old supervisor
+    mailbox: int  # descriptor: the writing end of its mailbox
+    sockets: tuple[Passed, ...]
+
+    @property
+    def descriptors(self) -> tuple[int, ...]:
+        """What has to stay open in the new program."""
+        return (self.mailbox, *(one.fd for one in self.sockets))
+
+    def announce(self) -> dict[str, str]:
+        """Return the variables for the new program."""
+        content = {
+            "pid": self.pid,
+            "mailbox": self.mailbox,
+            "sockets": [[one.fd, one.path] for one in self.sockets],
+        }
+        return {VARIABLE: json.dumps(content)}
+
+    def done(self, sockets: Iterable[socket.socket]) -> None:
+        """Say, in the new supervisor, that it serves: the files of the sockets are its own now."""
+        for sock in sockets:
+            if isinstance(sock, UnixListener):
+                sock.claim()
+        # Closed at the other end: the old one has ended already, which comes to the same.
+        with contextlib.suppress(BrokenPipeError, BlockingIOError):
+            os.write(self.mailbox, bytes([TAKEN_OVER]))
+        os.close(self.mailbox)
+
+
+def offer(sockets: Sequence[socket.socket], mailbox: int) -> Handover:
+    """Return what the running supervisor passes on; nothing is its successor's yet."""
+    return Handover(
+        os.getpid(),
+        mailbox,
+        tuple(
+            Passed(sock.fileno(), sock.path if isinstance(sock, UnixListener) else "")
+            for sock in sockets
+        ),
+    )
+
+
+def give_up(sockets: Iterable[socket.socket]) -> None:
+    """Leave the files of UNIX sockets to the successor, which serves."""
+    for sock in sockets:
+        if isinstance(sock, UnixListener):
+            sock.disown()
+
+
+def receive(environ: MutableMapping[str, str]) -> Handover | None:
+    """Return what has been passed to this process, None where nothing has.
+
+    The variable is removed: it is for nobody else.
+
+    Raises:
+        ConfigError: it cannot be read.
+    """
+    text = environ.pop(VARIABLE, None)
+    if text is None:
+        return None
+    try:
+        content: dict[str, Any] = json.loads(text)
+        passed = tuple(Passed(int(fd), str(path)) for fd, path in content["sockets"])
+        handover = Handover(int(content["pid"]), int(content["mailbox"]), passed)
+    except (ValueError, TypeError, KeyError):
+        raise ConfigError(f"{VARIABLE}={text!r}: expected what a supervisor sets") from None
+    # Somebody else's: an application's child has inherited the variable.
+    return handover if handover.pid == os.getppid() else None
+
+
+def adopt_all(handover: Handover, *, backlog: int) -> list[socket.socket]:
+    """Return the sockets that were passed, listening; the caller owns them.
+
+    Raises:
+        ConfigError: one cannot be used. None stays open.
+    """
+    os.set_inheritable(handover.mailbox, False)
+    with contextlib.ExitStack() as undo:
+        sockets: list[socket.socket] = []
+        for one in handover.sockets:
+            sock = adopt(Inherited(one.fd), backlog=backlog)
+            undo.callback(sock.close)
+            if one.path:
+                sock = UnixListener.inherited(sock, one.path)
+                undo.callback(sock.close)
+            sock.set_inheritable(False)
+            sockets.append(sock)
+        undo.pop_all()
+    return sockets
