@@ -16,8 +16,9 @@ from uvicorn_worker.importing import load_application
 from uvicorn_worker.logs import configure_logging
 from uvicorn_worker.loops import check_loop
 from uvicorn_worker.options import options_of
-from uvicorn_worker.service import make_engine, make_parser
+from uvicorn_worker.service import make_parser
 from uvicorn_worker.tls import make_tls
+from uvicorn_worker.upgrades import make_engine
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

@@ -6,7 +6,6 @@ line; the text of values is read by the kinds of the options.
 
 from __future__ import annotations
 
-import platform
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -163,6 +162,8 @@ class _Word(ParamType):
 def _version_option(version: str) -> click.Option:
     def show(ctx: click.Context, param: click.Parameter, wanted: bool) -> None:
         if wanted and not ctx.resilient_parsing:
+            import platform
+
             python = f"{platform.python_implementation()} {platform.python_version()}"
             click.echo(f"Running {ctx.info_name} {version} with {python} on {platform.system()}")
             ctx.exit()

@@ -11,7 +11,6 @@ import importlib
 import inspect
 import os
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
 from uvicorn_worker.errors import AppLoadError, ConfigError, WorkerError
@@ -173,6 +172,8 @@ def _not_found(target: Target, missing: str, folder: str) -> str:
 
 def _modules_in(places: list[str]) -> set[str]:
     """Return the names that can be imported from some folders."""
+    from pathlib import Path  # of use after a mistake only
+
     found = set()
     for place in places:
         for path in Path(place).iterdir() if os.path.isdir(place) else ():
@@ -183,6 +184,8 @@ def _modules_in(places: list[str]) -> set[str]:
 
 def _folder_with(name: str, folder: str) -> str | None:
     """Return the subfolder in which a module would be found, None where it is not just one."""
+    from pathlib import Path
+
     found = [path.parent.name for path in Path(folder).glob(f"*/{name}.py")]
     return found[0] if len(found) == 1 else None
 

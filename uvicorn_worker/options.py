@@ -7,7 +7,7 @@ environment, files, `--help` and the tables of the documentation all come from `
 from __future__ import annotations
 
 import dataclasses
-import difflib
+import functools
 import os
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
@@ -109,7 +109,8 @@ def setting(
     return cast("T", made)
 
 
-def options_of(config: type[Any]) -> dict[str, Option]:
+@functools.cache
+def options_of(config: type[Any]) -> Mapping[str, Option]:
     """Return the options of a configuration class by name, in the order of its fields."""
     return {
         item.name: _option(item) for item in dataclasses.fields(config) if "kind" in item.metadata
@@ -140,7 +141,8 @@ def _option(item: dataclasses.Field[Any]) -> Option:
 
 def check_fields(config: Any) -> None:
     """Check every field of a configuration; raises ConfigError, whose text begins with `name=`."""
-    for option in options_of(type(config)).values():
+    kind: Any = type(config)
+    for option in options_of(kind).values():
         value = getattr(config, option.name)
         if problem := option.problem(value):
             raise ConfigError(f"{option.name}={value!r}: {problem}")
@@ -148,5 +150,7 @@ def check_fields(config: Any) -> None:
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """Return a hint at the known name that is nearest, empty where none is near."""
+    import difflib  # of use after a mistake only
+
     close = difflib.get_close_matches(name, list(known), 1)
     return f"; did you mean {close[0]!r}?" if close else ""

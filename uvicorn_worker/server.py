@@ -16,6 +16,7 @@ import time
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from uvicorn_worker.access import make_access_log
+from uvicorn_worker.config import TLS, Config
 from uvicorn_worker.errors import (
     EXIT_APP_EXITED,
     EXIT_BOOT_ERROR,
@@ -29,12 +30,12 @@ from uvicorn_worker.importing import load_application
 from uvicorn_worker.inherited import ACCEPTING
 from uvicorn_worker.logs import configure_logging, reopen_logs
 from uvicorn_worker.loops import clean_up, new_event_loop
+from uvicorn_worker.options import options_of
 from uvicorn_worker.proxy import trust_summary
 from uvicorn_worker.service import Service
 from uvicorn_worker.single import IDLE, IDLE_IN_A_HURRY, Orders, SingleLife
 from uvicorn_worker.sockets import bind_all, describe, remove_files
 from uvicorn_worker.sourcefiles import load_env_file
-from uvicorn_worker.tls import make_tls
 from uvicorn_worker.tracing import trace
 
 if TYPE_CHECKING:
@@ -42,7 +43,6 @@ if TYPE_CHECKING:
     from types import FrameType, TracebackType
 
     from uvicorn_worker.asgi import Application
-    from uvicorn_worker.config import Config
     from uvicorn_worker.tls import TLSContexts
 
 STOP_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
@@ -349,7 +349,7 @@ class Server:
             app = None if self.should_exit else self._load()
             if app is None or self.should_exit:
                 return
-            self._tls = make_tls(self.config, self.log)
+            self._tls = self._make_tls()
             if sockets is None:
                 sockets = bind_all(self.config, os.environ, explicit=self._named(), log=self.log)
             self._listeners = tuple(map(self._listen, sockets))
@@ -376,6 +376,14 @@ class Server:
             self.log.error("Application startup failed: %s", exc)
         else:
             self.log.error("%s", exc, exc_info=exc.__cause__)
+
+    def _make_tls(self) -> TLSContexts | None:
+        options = [option for option in options_of(Config).values() if option.group == TLS]
+        if all(getattr(self.config, option.name) == option.default for option in options):
+            return None  # 3 ms less of a start than to ask those who know
+        from uvicorn_worker.tls import make_tls
+
+        return make_tls(self.config, self.log)
 
     def _named(self) -> bool:
         """Whether somebody has named a host or port; else sockets of systemd's are taken."""

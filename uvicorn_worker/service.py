@@ -19,7 +19,7 @@ from uvicorn_worker.http1.timelimit import TimeLimit
 from uvicorn_worker.lifespan import Lifespan
 from uvicorn_worker.listeners import Acceptor
 from uvicorn_worker.proxy import ForwardingPolicy
-from uvicorn_worker.websocket.connection import Upgrader
+from uvicorn_worker.upgrades import LateUpgrader
 
 if TYPE_CHECKING:
     import socket
@@ -27,12 +27,12 @@ if TYPE_CHECKING:
 
     from uvicorn_worker.asgi import Application
     from uvicorn_worker.http1.parser import HeadParser
-    from uvicorn_worker.serverconfig import HttpParserName, ServerConfig, WebSocketName
+    from uvicorn_worker.serverconfig import HttpParserName, ServerConfig
     from uvicorn_worker.state import Log, RequestObserver
     from uvicorn_worker.tls import TLSContexts
-    from uvicorn_worker.websocket.engine import FrameEngine
 
 TICK: Final = 1.0  # seconds between renewals of the Date line
+WARM_UP: Final = 2.0  # seconds until what WebSockets need is loaded
 SWEEP: Final = 0.125  # seconds between looks at the connections' deadlines: how late one may be
 DRAIN_LOOK: Final = 0.05  # seconds between looks at what else accepts, while draining
 LAST_CALL: Final = 0.5  # seconds before a drain's deadline in which nothing new is accepted
@@ -69,9 +69,7 @@ class Service:
             tls_extension=tls.extension if tls is not None else None,
         )
         state.observer = observer
-        engine = make_engine(config.ws)
-        if engine is not None:
-            state.websocket = Upgrader(engine, compress=config.ws_per_message_deflate)
+        self._upgrader = LateUpgrader(state)
         state.on_connection_lost = self._connection_lost
         self._time_limit = TimeLimit(state)
         self._tls = tls
@@ -102,6 +100,8 @@ class Service:
         self._timers = [
             self.state.loop.call_later(0, callback) for callback in (self._tick, self._sweep)
         ]
+        if self.state.websocket is not None:  # before the first of them has to wait for it
+            self._timers.append(self.state.loop.call_later(WARM_UP, self._upgrader.load))
 
     def _tick(self) -> None:
         self._timers[0] = self.state.loop.call_later(TICK, self._tick)
@@ -261,28 +261,3 @@ def make_parser(name: HttpParserName) -> HeadParser:
             f"http={name} needs the package h11: pip install 'uvicorn-worker[h11]'"
         ) from None
     return H11Parser()
-
-
-def make_engine(name: WebSocketName) -> FrameEngine | None:
-    """Return the engine that `ws` names, None for none; raises ConfigError as `make_parser`."""
-    if name == "none":
-        return None
-    if name in ("auto", "websockets"):
-        try:
-            from uvicorn_worker.websocket.websockets_engine import WebsocketsEngine
-
-            return WebsocketsEngine()
-        except ImportError:
-            if name == "websockets":
-                raise ConfigError(
-                    "ws=websockets needs the package websockets: pip install websockets"
-                ) from None
-    try:
-        from uvicorn_worker.websocket.wsproto_engine import WsprotoEngine
-    except ImportError:
-        if name == "auto":
-            return None
-        raise ConfigError(
-            "ws=wsproto needs the package wsproto: pip install 'uvicorn-worker[h11]'"
-        ) from None
-    return WsprotoEngine()

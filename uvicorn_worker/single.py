@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import random
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
@@ -119,7 +118,9 @@ class SingleLife:
         self._on_stop = on_stop
         self._on_signal = on_signal
         self._left = config.limit_max_requests
-        if self._left:
+        if self._left and config.limit_max_requests_jitter:
+            import random
+
             self._left += random.randint(0, config.limit_max_requests_jitter)
 
     async def run(self) -> None:

@@ -35,6 +35,7 @@ WORKER = Layers(
         ("gunicorn.views",),
         ("single",),
         ("service",),
+        ("upgrades",),
         ("importing", "sockets"),
         ("drain", "inherited", "lifespan", "listeners", "loading", "loops", "unixsockets"),
         ("tls",),
@@ -139,8 +140,10 @@ SUPERVISOR = Layers(
         ("cli",),
         ("main",),
         ("loop",),
-        ("child", "journal", "observer"),
-        ("pool", "tenure"),
+        ("journal", "nursery", "observer"),
+        ("preload",),
+        ("child",),
+        ("application", "assignment", "pool", "tenure"),
         ("lifecycle", "releases", "successor"),
         ("mailbox", "pidfile", "system"),
         ("autoworkers", "deaths", "examine", "handover", "hooks", "sdnotify", "watching"),
@@ -154,14 +157,16 @@ SUPERVISOR = Layers(
         # Public names that load on first access; the imports are for type checkers.
         ("", "config"),
         ("", "main"),
-        # For type checkers: what a worker's process is, to its time on the loop.
-        ("tenure", "child"),
+        # For type checkers: what a worker's process has, to its time on the loop.
+        ("tenure", "assignment"),
     ),
     libraries={
         "psutil": ("system",),
         "setproctitle": ("system",),
         # The server: after the fork, and where options, logging and sockets are.
         "uvicorn_worker": (
+            "application",
+            "assignment",
             "child",
             "cli",
             "config",
@@ -169,9 +174,11 @@ SUPERVISOR = Layers(
             "hooks",
             "loop",
             "main",
+            "nursery",
             "observer",
             "patterns",
             "pidfile",
+            "preload",
             "tenure",
         ),
         "watchfiles": ("watching",),

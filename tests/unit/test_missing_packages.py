@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from uvicorn_worker.errors import ConfigError
-from uvicorn_worker.service import make_engine, make_parser
+from uvicorn_worker.service import make_parser
+from uvicorn_worker.upgrades import make_engine
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -13,7 +13,8 @@ from uvicorn_worker.errors import ConfigError
 from uvicorn_worker.gunicorn.options import BESIDE, KNOWN, from_class, from_environment
 from uvicorn_worker.loops import check_loop
 from uvicorn_worker.serverconfig import ServerConfig
-from uvicorn_worker.service import make_engine, make_parser
+from uvicorn_worker.service import make_parser
+from uvicorn_worker.upgrades import make_engine
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -1,0 +1,88 @@
+"""WebSockets by name, loaded when they are needed.
+
+Engine and protocol are a sixth of the time that a process takes to start (18 of 110 ms), and most
+processes answer other requests first.
+"""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from typing import TYPE_CHECKING
+
+from uvicorn_worker.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from uvicorn_worker.http1.connection import HTTPConnection
+    from uvicorn_worker.http1.request import Request
+    from uvicorn_worker.http1.state import HTTPState
+    from uvicorn_worker.serverconfig import WebSocketName
+    from uvicorn_worker.websocket.engine import FrameEngine
+
+    Upgrade = Callable[[HTTPConnection, Request, bytes], None]
+
+
+class LateUpgrader:
+    """Takes handshakes over from HTTP connections; loads what that needs with the first.
+
+    What `ws` names must be there at once; what `auto` finds is loaded later.
+    """
+
+    def __init__(self, state: HTTPState) -> None:
+        """Put itself into a state, where WebSockets are wanted and can be had.
+
+        Raises:
+            ConfigError: the package that `ws` names is missing.
+        """
+        self._state = state
+        self._loaded: Upgrade | None = None
+        name = state.config.ws
+        if name == "auto" and find_spec("websockets") is not None:
+            state.websocket = self
+        elif (engine := make_engine(name)) is not None:
+            state.websocket = self
+            self._load(engine)
+
+    def __call__(self, http: HTTPConnection, request: Request, rest: bytes) -> None:
+        self.load()(http, request, rest)
+
+    def load(self) -> Upgrade:
+        """Load what is needed, unless that has happened; raises ConfigError where it is broken."""
+        if self._loaded is not None:
+            return self._loaded
+        engine = make_engine(self._state.config.ws)
+        if engine is None:
+            raise ConfigError("the package websockets cannot be imported: install it again")
+        return self._load(engine)
+
+    def _load(self, engine: FrameEngine) -> Upgrade:
+        from uvicorn_worker.websocket.connection import Upgrader
+
+        self._loaded = Upgrader(engine, compress=self._state.config.ws_per_message_deflate)
+        return self._loaded
+
+
+def make_engine(name: WebSocketName) -> FrameEngine | None:
+    """Return the engine that `ws` names, None for none; raises ConfigError where it is missing."""
+    if name == "none":
+        return None
+    if name in ("auto", "websockets"):
+        try:
+            from uvicorn_worker.websocket.websockets_engine import WebsocketsEngine
+
+            return WebsocketsEngine()
+        except ImportError:
+            if name == "websockets":
+                raise ConfigError(
+                    "ws=websockets needs the package websockets: pip install websockets"
+                ) from None
+    try:
+        from uvicorn_worker.websocket.wsproto_engine import WsprotoEngine
+    except ImportError:
+        if name == "auto":
+            return None
+        raise ConfigError(
+            "ws=wsproto needs the package wsproto: pip install 'uvicorn-worker[h11]'"
+        ) from None
+    return WsprotoEngine()
