@@ -17,6 +17,7 @@ from uvicorn_worker.http1 import timelimit
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from uvicorn_worker.asgi import Receive, Scope, Send
 
@@ -80,6 +81,20 @@ def test_a_response_that_has_begun_is_cut(target: Target, version: str, end: End
         assert caught.value.response is not None
         assert caught.value.response.status == 200
     assert isinstance(target.finished(path).outcome, asyncio.CancelledError)
+
+
+def test_a_file_that_is_read_too_slowly_is_cut(target: Target, tmp_path: Path) -> None:
+    file = tmp_path / "large"
+    file.write_bytes(b"z" * 30_000_000)  # more than the socket buffers of both ends hold
+    path = target.app.say(start(200), {"type": "http.response.pathsend", "path": str(file)})
+
+    with target.connect() as client:
+        client.send(get(path))
+        call = target.finished(path)
+        assert isinstance(call.outcome, asyncio.CancelledError | OSError)
+        with pytest.raises(Truncated):
+            client.read_response()
+    assert len(timed_out(target, path)) == 1
 
 
 def test_time_for_the_body_counts(target: Target) -> None:
