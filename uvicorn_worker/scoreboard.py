@@ -142,6 +142,11 @@ class Slot:
             ints, phase = self._board._ints, self._base + _PHASE
             ints[phase] = FAILED if ints[phase] == BOOTING else EXITED
 
+    @property
+    def ticket(self) -> tuple[int, int, int]:
+        """What `Scoreboard.slot` wants to find this place in another process of the family."""
+        return self.index, self.generation, self._serial
+
     def snapshot(self) -> SlotView:
         """Return what stands in the slot now."""
         return self._board._view(self.index)
@@ -192,6 +197,11 @@ class Scoreboard:
         floats[base + _BOOTED_AT] = floats[base + _HEARTBEAT] = 0.0
         ints[_USED] = max(ints[_USED], index + 1)
         ints[base + _PHASE] = BOOTING
+        return Slot(self, index, generation, serial)
+
+    def slot(self, ticket: tuple[int, int, int]) -> Slot:
+        """Return the slot with this ticket, to be claimed by a process that did not inherit it."""
+        index, generation, serial = ticket
         return Slot(self, index, generation, serial)
 
     def views(self) -> list[SlotView]:

@@ -15,22 +15,19 @@ import signal
 import sys
 import threading
 import time
-from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Final
 
+from uvicorn_supervisor.application import load, say_why
 from uvicorn_supervisor.mailbox import HANDLED, tell
 from uvicorn_supervisor.system import die_with_parent, set_title
 from uvicorn_supervisor.tenure import Tenure
 from uvicorn_worker.access import make_access_log
-from uvicorn_worker.errorpage import error_page
 from uvicorn_worker.errors import (
     EXIT_ABORTED,
     EXIT_APP_EXITED,
     EXIT_BOOT_ERROR,
     EXIT_STOPPED,
-    AppLoadError,
-    LifespanError,
     WorkerError,
     exit_code,
 )
@@ -39,45 +36,24 @@ from uvicorn_worker.gunicorn.departure import News
 from uvicorn_worker.gunicorn.leaving import Budget
 from uvicorn_worker.gunicorn.masters import Family
 from uvicorn_worker.gunicorn.orders import Orders
-from uvicorn_worker.importing import load_application
 from uvicorn_worker.loops import clean_up, new_event_loop
 from uvicorn_worker.reports import Reports
 from uvicorn_worker.scoreboard import Phase
 from uvicorn_worker.service import Service
-from uvicorn_worker.sourcefiles import load_env_file
 from uvicorn_worker.tls import make_tls
-from uvicorn_worker.tracing import trace
 from uvicorn_worker.watchdog import Watchdog
 
 if TYPE_CHECKING:
-    import socket
-    from collections.abc import Sequence
     from types import FrameType
 
-    from uvicorn_supervisor.config import SupervisorConfig
-    from uvicorn_worker.scoreboard import Scoreboard, Slot
+    from uvicorn_supervisor.assignment import Assignment
+    from uvicorn_worker.asgi import Application
 
 UNBOUNDED: Final = 10.0**9  # seconds: as good as no limit
 
 INQUIRY: Final = signal.SIGUSR2  # a worker writes its stacks and goes on
 
 ABORT_REPORT: Final = 0.8  # seconds: SIGKILL follows after one
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Assignment:
-    """What a worker gets from its supervisor, over the fork."""
-
-    config: SupervisorConfig
-    sockets: Sequence[socket.socket]
-    board: Scoreboard
-    slot: Slot
-    seat: int
-    requests: int  # after which the worker is due; 0: never
-    parent: int  # the supervisor's process
-    mailbox: int  # descriptor of the supervisor's mailbox
-    life: int  # descriptor that is at its end when the supervisor is gone
-    closing: Sequence[int]  # descriptors that are the supervisor's alone
 
 
 def work(plan: Assignment) -> int:
@@ -98,6 +74,7 @@ class Worker:
     """The process: what it was told, and how it is interrupted."""
 
     def __init__(self, plan: Assignment) -> None:
+        assert plan.slot is not None
         self.plan = plan
         self.log = logging.getLogger("uvicorn.error")
         self.alive = True
@@ -145,9 +122,8 @@ class Worker:
     def run(self) -> int:
         """Serve; return the exit code."""
         try:
-            load_env_file(self.plan.config.env_file, os.environ)
             app = self._load()
-            if self.orders.to_go:
+            if app is None or self.orders.to_go:
                 return EXIT_STOPPED
             return self._serve(app)
         except WorkerError as exc:
@@ -156,31 +132,22 @@ class Worker:
                 return EXIT_ABORTED
             if self.orders.to_go:
                 return EXIT_STOPPED
-            self._say_why(exc)
+            say_why(exc)
             return exit_code(exc)
 
-    def _load(self) -> Any:
+    def _load(self) -> Application | None:
+        """Return the application, None where the worker was told to go already."""
+        if self.plan.app is not None:
+            return self.plan.app
         self._loading = True
         try:
-            if self.orders.to_go:
-                return None
-            return trace(load_application(self.plan.config, self.log))
-        except AppLoadError as exc:
-            if not self.plan.config.reload or exc.__cause__ is None or self.orders.to_go:
-                raise
-            # Whoever edits the code sees what is wrong with it where he looks, and mends it.
-            self._say_why(exc)
-            return error_page(exc.__cause__)
+            return None if self.orders.to_go else load(self.plan.config)
         finally:
             self._loading = False
 
-    def _say_why(self, exc: WorkerError) -> None:
-        what = "Application startup failed: " if isinstance(exc, LifespanError) else ""
-        self.log.error("%s%s", what, exc, exc_info=exc.__cause__)
-
     # -- the loop
 
-    def _serve(self, app: Any) -> int:
+    def _serve(self, app: Application) -> int:
         config = self.plan.config
         loop = new_event_loop(config.loop)
         asyncio.set_event_loop(loop)

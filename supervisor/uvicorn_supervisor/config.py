@@ -74,6 +74,12 @@ class SupervisorConfig(Config):
     pid: str | None = setting(
         None, "file to write the process id to", kind=optional(PATH), group=PROCESSES
     )
+    preload: bool = setting(
+        False,
+        "load the application once per release, then fork; Linux only",
+        kind=SWITCH,
+        group=PROCESSES,
+    )
     max_replacing: int = setting(1, "workers to replace at once", at_least(1), group=PROCESSES)
 
     timeout_graceful_shutdown: float | None = setting(
@@ -127,6 +133,8 @@ class SupervisorConfig(Config):
         Config.__post_init__(self)
         if self.reload and not isinstance(self.app, str):
             raise ConfigError("reload=True: expected the application as 'MODULE:ATTRIBUTE'")
+        if self.reload and self.preload:
+            raise ConfigError("reload and preload: one of them, not both")
 
     @property
     def count(self) -> int:

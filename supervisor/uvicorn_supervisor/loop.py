@@ -11,10 +11,10 @@ from collections import deque
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from uvicorn_supervisor.child import INQUIRY, Assignment, work
+from uvicorn_supervisor.child import INQUIRY
 from uvicorn_supervisor.journal import Journal
-from uvicorn_supervisor.limits import NEVER, request_limit
-from uvicorn_supervisor.mailbox import ORDERS, Mailbox
+from uvicorn_supervisor.limits import NEVER
+from uvicorn_supervisor.mailbox import ORDERS
 from uvicorn_supervisor.messages import (
     CloseListeners,
     Discard,
@@ -22,11 +22,7 @@ from uvicorn_supervisor.messages import (
     Examine,
     Exit,
     Exited,
-    Forked,
-    ForkFailed,
     Prepare,
-    Prepared,
-    PrepareFailed,
     Reload,
     Reopen,
     Say,
@@ -36,12 +32,12 @@ from uvicorn_supervisor.messages import (
     Tick,
     UpgradeFailed,
 )
+from uvicorn_supervisor.nursery import Nursery
 from uvicorn_supervisor.observer import Observer
 from uvicorn_supervisor.patterns import resolve
 from uvicorn_supervisor.pool import Pool
 from uvicorn_supervisor.watching import Watcher
-from uvicorn_worker.errors import WorkerError, exit_code
-from uvicorn_worker.logs import configure_logging, reopen_logs
+from uvicorn_worker.logs import reopen_logs
 from uvicorn_worker.scoreboard import Scoreboard
 from uvicorn_worker.sockets import describe, remove_files
 
@@ -50,9 +46,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from uvicorn_supervisor.config import SupervisorConfig
+    from uvicorn_supervisor.mailbox import HasFileno, Mailbox
     from uvicorn_supervisor.messages import Action, Event
     from uvicorn_supervisor.system import System
-    from uvicorn_worker.scoreboard import Slot
 
 TICK: Final = 1.0  # seconds between looks at the scoreboard, at most
 
@@ -85,15 +81,13 @@ class Supervisor:
         self._system = system
         self._pool = Pool(config.limits())
         self._board = Scoreboard()
-        self._slots: dict[int, Slot] = {}  # by number, as everything here
-        self._configs: dict[int, SupervisorConfig] = {}  # by release
         self._observer = Observer(self._pool, self._board, system)
         self._journal = Journal()
         self._queue: deque[Event] = deque()
         self._announced = False
         self._exit_code: int | None = None
         self._watcher: Watcher | None = None
-        self._alive = os.pipe()  # for workers to see that this process is gone
+        self._nursery = Nursery(config, read, self._sockets, self._board, mailbox, system)
 
     def run(self) -> int:
         """Return the exit code, when no worker is left."""
@@ -101,13 +95,14 @@ class Supervisor:
             self._watcher = watch(self._first)
         self._take(Reload())
         while self._exit_code is None:
-            others = [self._watcher] if self._watcher else []
+            others: list[HasFileno] = [*self._nursery.loaders]
+            if self._watcher is not None:
+                others.append(self._watcher)
             for event in self._happened(self._mailbox.wait(self._timeout(), others)):
                 self._take(event)
         if self._watcher is not None:
             self._watcher.close()
-        for descriptor in self._alive:
-            os.close(descriptor)
+        self._nursery.close()
         return self._exit_code
 
     def _timeout(self) -> float | None:
@@ -138,6 +133,7 @@ class Supervisor:
         if self._watcher is not None:
             yield from self._changes(self._watcher)
         yield from self._observer.observe(self._first.worker_memory_interval)
+        yield from self._nursery.news()
         yield from self._reap()
         yield Tick()
 
@@ -160,9 +156,9 @@ class Supervisor:
                 (one.number for one in self._pool.workers.values() if one.pid == died.pid), None
             )
             if number is None:
-                log.debug("Reaped process %d, which is no worker", died.pid)
+                yield from self._nursery.reaped(died.pid)
                 continue
-            slot = self._slots.pop(number)
+            slot = self._nursery.slots.pop(number)
             view = slot.snapshot()
             # What it said last, and nobody has seen yet: who has served has not failed to boot.
             yield from self._observer.changed_phase(view)
@@ -176,16 +172,16 @@ class Supervisor:
         """Carry out an action; return what is known to have happened by it."""
         match action:
             case Spawn():
-                return [self._spawn(action)]
+                return self._nursery.spawn(action)
             case Prepare(release=release):
-                return [self._prepare(release)]
+                return self._nursery.prepare(release)
             case Examine():
                 self._system.kill(action.pid, INQUIRY)
                 return [self._observer.examine(action)]
             case Tell(pid=pid, signal=number):
                 self._system.kill(pid, number)
             case Discard(release=release):
-                self._configs.pop(release, None)
+                self._nursery.discard(release)
             case CloseListeners():
                 self.close_listeners()
             case Say(level=level, text=text):
@@ -198,43 +194,6 @@ class Supervisor:
 
     def _upgrade(self, action: StartUpgrade | EndUpgrade) -> list[Event]:
         return [UpgradeFailed("this version cannot do it yet")]
-
-    def _prepare(self, release: int) -> Event:
-        """Read the configuration, and log as it says from now on."""
-        try:
-            config = self._first if not self._configs else self._read()
-            configure_logging(config)
-        except WorkerError as exc:
-            return PrepareFailed(release, str(exc), exit_code(exc))
-        self._configs[release] = config
-        return Prepared(release, config.count, config.limits())
-
-    def _spawn(self, action: Spawn) -> Event:
-        number, chance = action.number, self._system.chance()
-        config = self._configs[action.release]
-        slot = self._board.reserve(number, self._system.now())
-        if slot is None:
-            return ForkFailed(number, "there are too many workers", chance)
-        reader, writer = self._alive
-        plan = Assignment(
-            config=config,
-            sockets=self._sockets,
-            board=self._board,
-            slot=slot,
-            seat=action.slot,
-            requests=request_limit(config.limits(), chance),
-            parent=os.getpid(),
-            mailbox=self._mailbox.writer,
-            life=reader,
-            closing=(self._mailbox.reader, writer),
-        )
-        try:
-            pid = self._system.fork(lambda: work(plan))
-        except OSError as exc:
-            slot.release()
-            return ForkFailed(number, exc.strerror or str(exc), chance)
-        self._slots[number] = slot
-        return Forked(number, pid, chance)
 
     def close_listeners(self) -> None:
         """Close this process's copies of the sockets; workers have their own."""

@@ -32,7 +32,9 @@ if TYPE_CHECKING:
 
 GONE: Final = (psutil.NoSuchProcess, psutil.ZombieProcess, psutil.AccessDenied)
 
-PR_SET_PDEATHSIG: Final = 1  # prctl(2)
+# prctl(2)
+PR_SET_PDEATHSIG: Final = 1
+PR_SET_CHILD_SUBREAPER: Final = 36
 
 # What a child exits with when its code raises what nobody has caught.
 EXIT_CRASHED: Final = 70
@@ -101,7 +103,7 @@ class Posix:
             sys.stderr.flush()
             pid = os.fork()
             if pid == 0:
-                _run(child)
+                run_forked(child)
             return pid
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, mask)
@@ -132,8 +134,8 @@ class Posix:
         return self._cgroup.counts()
 
 
-def _run(child: Callable[[], int]) -> None:
-    """Run a child's code, end as an interpreter does, and never return.
+def run_forked(child: Callable[[], int]) -> None:
+    """Run a forked process's code, end as an interpreter does, and never return.
 
     Not by an exception: everything that the supervisor does at its own end is on the stack.
     """
@@ -167,6 +169,11 @@ def die_with_parent(number: int) -> None:
     """Let this process get a signal when its parent ends; Linux only, elsewhere nothing happens."""
     if sys.platform == "linux":
         ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, number, 0, 0, 0)
+
+
+def adopt_orphans() -> None:
+    """Become the parent of descendants whose own parent ends; Linux only."""
+    ctypes.CDLL(None, use_errno=True).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
 def set_title(title: str) -> None:

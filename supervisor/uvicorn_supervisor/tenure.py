@@ -17,7 +17,7 @@ from uvicorn_worker.logs import reopen_logs
 from uvicorn_worker.scoreboard import Phase
 
 if TYPE_CHECKING:
-    from uvicorn_supervisor.child import Assignment
+    from uvicorn_supervisor.assignment import Assignment
     from uvicorn_worker.service import Service
 
 BEAT: Final = 1.0  # seconds between heartbeats, at most
