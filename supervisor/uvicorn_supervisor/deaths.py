@@ -19,7 +19,7 @@ class Death:
     code: int  # the exit code; -N: ended by signal N
     memory: int | None = None  # the latest sample, bytes
     memory_age: float = 0.0  # seconds since that sample
-    oom: bool = False  # the kernel has killed somebody of the cgroup for lack of memory
+    oom: bool | None = None  # the kernel has killed for lack of memory; None: it does not tell
     in_flight: int = 0  # requests, at its last heartbeat
     answered: int = 0  # requests
     lived: float | None = None  # seconds since it was ready; None: it never was
@@ -40,10 +40,13 @@ def describe(death: Death) -> str:
     return "; ".join(parts)
 
 
-def killed_for_memory(before: Counts, after: Counts) -> bool:
-    """Return whether the kernel has killed processes of the cgroup between two readings."""
+def killed_for_memory(before: Counts, after: Counts) -> bool | None:
+    """Return whether the kernel has killed processes of the cgroup between two readings.
+
+    None: it does not count them.
+    """
     if before.oom_kills is None or after.oom_kills is None:
-        return False
+        return None
     return after.oom_kills > before.oom_kills
 
 
@@ -59,4 +62,6 @@ def _how(death: Death) -> str:
         return f"killed by {name}"
     if death.oom:
         return f"killed by {name}: the kernel was out of memory for this cgroup (oom_kill)"
-    return f"killed by {name}, not by this supervisor; the kernel, out of memory?"
+    if death.oom is None:
+        return f"killed by {name}, not by this supervisor; by the kernel, out of memory?"
+    return f"killed by {name}, neither by this supervisor nor for lack of memory of its cgroup"

@@ -25,7 +25,12 @@ from uvicorn_supervisor.deaths import MIB, Death, describe, killed_for_memory
         ),
         (
             Death(code=-signal.SIGKILL),
-            "killed by SIGKILL, not by this supervisor; the kernel, out of memory?; "
+            "killed by SIGKILL, not by this supervisor; by the kernel, out of memory?; "
+            "it was not ready yet",
+        ),
+        (
+            Death(code=-signal.SIGKILL, oom=False),
+            "killed by SIGKILL, neither by this supervisor nor for lack of memory of its cgroup; "
             "it was not ready yet",
         ),
         (Death(code=-99), "killed by signal 99; it was not ready yet"),
@@ -40,11 +45,11 @@ def test_a_death_is_told_in_one_line(death: Death, line: str) -> None:
     [
         (Counts(1), Counts(2), True),
         (Counts(2), Counts(2), False),
-        (Counts(None), Counts(2), False),
-        (Counts(1), Counts(None), False),
+        (Counts(None), Counts(2), None),
+        (Counts(1), Counts(None), None),
     ],
 )
 def test_the_kernels_count_of_kills_tells_of_memory(
-    before: Counts, after: Counts, killed: bool
+    before: Counts, after: Counts, killed: bool | None
 ) -> None:
     assert killed_for_memory(before, after) is killed
