@@ -146,6 +146,7 @@ SUPERVISOR = Layers(
         ("application", "assignment", "pool", "tenure"),
         ("lifecycle", "releases", "successor"),
         ("mailbox", "pidfile", "system"),
+        ("upgrade",),
         ("autoworkers", "deaths", "examine", "handover", "hooks", "sdnotify", "watching"),
         ("cgroups", "patterns"),
         ("messages",),
