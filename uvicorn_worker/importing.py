@@ -147,15 +147,27 @@ def _put_first_on_path(app_dir: str) -> str:
 
 
 def _import(target: Target, folder: str) -> ModuleType:
-    importlib.invalidate_caches()  # a file may be younger than what the finders remember
     try:
         return importlib.import_module(target.module)
     except ModuleNotFoundError as exc:
-        missing = exc.name or ""
-        ours = f"{target.module}.".startswith(f"{missing}.")
-        if not ours or _from_users_code(exc.__traceback__) is not None:
+        if _is_missing(exc, target) is None:
+            raise
+    # A file may be younger than what the finders remember. Not at once: it takes 10 ms.
+    importlib.invalidate_caches()
+    try:
+        return importlib.import_module(target.module)
+    except ModuleNotFoundError as exc:
+        missing = _is_missing(exc, target)
+        if missing is None:
             raise
         raise _refusal(target.text, _not_found(target, missing, folder)) from None
+
+
+def _is_missing(exc: ModuleNotFoundError, target: Target) -> str | None:
+    """Return the module of a target that there is none of; None: the user's code has missed one."""
+    missing = exc.name or ""
+    ours = f"{target.module}.".startswith(f"{missing}.")
+    return missing if ours and _from_users_code(exc.__traceback__) is None else None
 
 
 def _not_found(target: Target, missing: str, folder: str) -> str:

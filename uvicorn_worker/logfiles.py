@@ -5,7 +5,6 @@ Whatever cannot be read is a ConfigError of one line that says where.
 
 from __future__ import annotations
 
-import configparser
 import copy
 import json
 import os
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 from uvicorn_worker.errors import ConfigError
 
 if TYPE_CHECKING:
+    import configparser
     from collections.abc import Callable
 
 JSON: Final = (".json",)
@@ -31,6 +31,8 @@ def read_log_config(given: Any) -> dict[str, Any] | configparser.RawConfigParser
     """
     if isinstance(given, dict):
         return cast("dict[str, Any]", _copy(given))
+    import configparser  # not what most servers are given
+
     if isinstance(given, configparser.RawConfigParser):
         return copy.deepcopy(given)
     if hasattr(given, "readline"):
@@ -76,6 +78,8 @@ def parse_yaml(text: str, path: str) -> object:
 
 
 def parse_ini(text: str, path: str) -> configparser.RawConfigParser:
+    import configparser
+
     parser = configparser.ConfigParser()
     try:
         parser.read_string(text, path)
