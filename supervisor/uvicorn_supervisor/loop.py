@@ -12,7 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from uvicorn_supervisor.child import INQUIRY
+from uvicorn_supervisor.handover import TAKEN_OVER
 from uvicorn_supervisor.journal import Journal
+from uvicorn_supervisor.lifecycle import describe_exit
 from uvicorn_supervisor.limits import NEVER
 from uvicorn_supervisor.mailbox import ORDERS
 from uvicorn_supervisor.messages import (
@@ -31,23 +33,25 @@ from uvicorn_supervisor.messages import (
     Tell,
     Tick,
     UpgradeFailed,
+    UpgradeReady,
+    Upgrading,
 )
 from uvicorn_supervisor.nursery import Nursery
 from uvicorn_supervisor.observer import Observer
 from uvicorn_supervisor.patterns import resolve
 from uvicorn_supervisor.pool import Pool
+from uvicorn_supervisor.upgrade import CannotUpgrade
 from uvicorn_supervisor.watching import Watcher
 from uvicorn_worker.logs import reopen_logs
 from uvicorn_worker.scoreboard import Scoreboard
-from uvicorn_worker.sockets import describe, remove_files
 
 if TYPE_CHECKING:
-    import socket
     from collections.abc import Callable, Iterator, Sequence
 
     from uvicorn_supervisor.config import SupervisorConfig
     from uvicorn_supervisor.mailbox import HasFileno, Mailbox
     from uvicorn_supervisor.messages import Action, Event
+    from uvicorn_supervisor.place import Place
     from uvicorn_supervisor.system import System
 
 TICK: Final = 1.0  # seconds between looks at the scoreboard, at most
@@ -63,20 +67,20 @@ class Supervisor:
     Args:
         config: the first release.
         read: returns the configuration as it is now, for a reload; raises WorkerError.
-        sockets: listen already; closed at the end.
+        place: the sockets listen already; whoever has made it closes it.
     """
 
     def __init__(
         self,
         config: SupervisorConfig,
         read: Callable[[], SupervisorConfig],
-        sockets: Sequence[socket.socket],
+        place: Place,
         mailbox: Mailbox,
         system: System,
     ) -> None:
         self._first = config
         self._read = read
-        self._sockets = list(sockets)
+        self._place = place
         self._mailbox = mailbox
         self._system = system
         self._pool = Pool(config.limits())
@@ -87,7 +91,7 @@ class Supervisor:
         self._announced = False
         self._exit_code: int | None = None
         self._watcher: Watcher | None = None
-        self._nursery = Nursery(config, read, self._sockets, self._board, mailbox, system)
+        self._nursery = Nursery(config, read, place.sockets, self._board, mailbox, system)
 
     def run(self) -> int:
         """Return the exit code, when no worker is left."""
@@ -125,7 +129,11 @@ class Supervisor:
 
     def _happened(self, signals: Sequence[int]) -> Iterator[Event]:
         """Yield what has happened, orders first: who goes because of one has not died."""
+        self._place.look()
         for number in signals:
+            if number == TAKEN_OVER:
+                self._place.passed_on()
+                yield UpgradeReady()
             if number in ORDERS:
                 if ORDERS[number] == Reopen():
                     reopen_logs()
@@ -155,6 +163,9 @@ class Supervisor:
             number = next(
                 (one.number for one in self._pool.workers.values() if one.pid == died.pid), None
             )
+            if self._place.successor.reaped(died.pid):
+                yield UpgradeFailed(f"the new supervisor has ended: {describe_exit(died.code)}")
+                continue
             if number is None:
                 yield from self._nursery.reaped(died.pid)
                 continue
@@ -183,7 +194,7 @@ class Supervisor:
             case Discard(release=release):
                 self._nursery.discard(release)
             case CloseListeners():
-                self.close_listeners()
+                self._place.stopping()
             case Say(level=level, text=text):
                 log.log(LEVELS[level], "%s", text[:1].upper() + text[1:])
             case Exit(code=code):
@@ -193,28 +204,31 @@ class Supervisor:
         return []
 
     def _upgrade(self, action: StartUpgrade | EndUpgrade) -> list[Event]:
-        return [UpgradeFailed("this version cannot do it yet")]
-
-    def close_listeners(self) -> None:
-        """Close this process's copies of the sockets; workers have their own."""
-        remove_files(self._sockets)
-        for sock in self._sockets:
-            sock.close()
-        self._sockets.clear()
+        """Start the new supervisor, or send it a signal."""
+        if isinstance(action, EndUpgrade):
+            self._place.successor.end(action.pid, action.signal)
+            return []
+        try:
+            pid = self._place.successor.start(self._place.sockets, self._mailbox.writer)
+        except CannotUpgrade as exc:
+            return [UpgradeFailed(str(exc))]
+        log.info("Upgrade: the new supervisor is process [%d]", pid)
+        return [Upgrading(pid)]
 
     def _announce(self) -> None:
         """Say once that the server serves."""
         pool = self._pool
-        if not self._announced and pool.count and pool.ready >= pool.count and self._sockets:
-            self._announced = True
-            tls = self._first.is_ssl
-            log.info(
-                "Serving on %s with %d %s, supervisor process [%d]",
-                ", ".join(describe(sock, tls=tls) for sock in self._sockets),
-                pool.ready,
-                "worker" if pool.ready == 1 else "workers",
-                os.getpid(),
-            )
+        if self._announced or not pool.count or pool.ready < pool.count or pool.ending:
+            return
+        self._announced = True
+        log.info(
+            "Serving on %s with %d %s, supervisor process [%d]",
+            self._place,
+            pool.ready,
+            "worker" if pool.ready == 1 else "workers",
+            os.getpid(),
+        )
+        self._place.serving()
 
 
 def watch(config: SupervisorConfig) -> Watcher:

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import os
+import contextlib
 from typing import TYPE_CHECKING, Any
 
 from uvicorn_supervisor.config import SupervisorConfig
 from uvicorn_supervisor.loop import Supervisor
 from uvicorn_supervisor.mailbox import Mailbox
-from uvicorn_supervisor.pidfile import PidFile
+from uvicorn_supervisor.place import Place
 from uvicorn_supervisor.system import Posix
 from uvicorn_worker.logs import configure_logging
-from uvicorn_worker.sockets import bind_all, remove_files
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -45,26 +44,11 @@ def supervise(config: SupervisorConfig, read: Callable[[], SupervisorConfig]) ->
         configure_logging(config)
         system = Posix()
         system.set_title(f"uvicorn-supervisor: master [{_name(config)}]")
-        pidfile = PidFile(config.pid) if config.pid else None
-        sockets = bind_all(config, os.environ, explicit=_named(config))
-        try:
-            if pidfile is not None:
-                pidfile.write()
-            return Supervisor(config, read, sockets, mailbox, system).run()
-        finally:
-            if pidfile is not None:
-                pidfile.remove()
-            remove_files([sock for sock in sockets if sock.fileno() != -1])
-            for sock in sockets:
-                sock.close()
+        with contextlib.closing(Place(config)) as place:
+            return Supervisor(config, read, place, mailbox, system).run()
     finally:
         mailbox.close()
 
 
 def _name(config: SupervisorConfig) -> str:
     return config.app if isinstance(config.app, str) else type(config.app).__name__
-
-
-def _named(config: SupervisorConfig) -> bool:
-    """Whether somebody has named a host or port; else sockets of systemd's are taken."""
-    return (config.host, config.port) != ("127.0.0.1", 8000)

@@ -48,6 +48,11 @@ class Successor:
         self._program = program
         self._process: subprocess.Popen[bytes] | None = None
 
+    @property
+    def pid(self) -> int:
+        """Its process id, 0 where there is none."""
+        return 0 if self._process is None else self._process.pid
+
     def start(self, sockets: Sequence[socket.socket], mailbox: int) -> int:
         """Start it and return its pid; `mailbox` is the writing end of this supervisor's.
 
