@@ -13,6 +13,7 @@ import signal
 import socket
 import subprocess
 import tempfile
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 SERVED = ("apps.py", "fastapi_app.py", "floor.py")
 START_TIMEOUT = 20.0  # seconds; FastAPI's import is the slowest part
 STOP_TIMEOUT = 8.0
+PAUSE = 0.001  # seconds between looks at a server that starts: its time is measured
 
 
 class ServerProblem(Exception):
@@ -110,6 +112,42 @@ def running(
             yield server
         finally:
             _stop(server.process)
+
+
+def time_to_answer(
+    launch: Launch, workload: Workload, environment: Environment, *, cpu: int | None = None
+) -> float:
+    """Return the seconds from the start of a server to its first answer.
+
+    Raises:
+        ServerProblem: there was none.
+    """
+    with tempfile.TemporaryDirectory(prefix="benchmark-") as name:
+        folder = Path(name)
+        for served in SERVED:
+            shutil.copy(Path(__file__).with_name(served), folder)
+        begin = time.perf_counter()
+        server = _start(launch, workload, environment, folder, cpu, {})
+        try:
+            answer = _first_answer(server, begin + START_TIMEOUT)
+            taken = time.perf_counter() - begin
+        finally:
+            _stop(server.process)
+        if not answer.endswith(workload.expected):
+            raise ServerProblem(f"answered {answer[:60]!r}")
+        return taken
+
+
+def _first_answer(server: RunningServer, deadline: float) -> bytes:
+    request = b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
+    while server.process.poll() is None and time.perf_counter() < deadline:
+        try:
+            with socket.create_connection(("127.0.0.1", server.port), START_TIMEOUT) as sock:
+                sock.sendall(request)
+                return b"".join(iter(lambda: sock.recv(4096), b""))
+        except ConnectionError:  # noqa: PERF203  # refused until it listens
+            time.sleep(PAUSE)
+    raise ServerProblem(f"no answer; its log: {server.last_words()}")
 
 
 def _start(

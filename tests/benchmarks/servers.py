@@ -60,6 +60,14 @@ def _gunicorn(worker_class: str, *options: str) -> Callable[[Target], list[str]]
     return command
 
 
+def _command(target: Target) -> list[str]:
+    arguments = ["-m", "uvicorn_worker", "--port", str(target.port)]
+    arguments += ["--timeout-keep-alive", KEEP_ALIVE]
+    if not target.access_log:
+        arguments += ["--log-level", "warning", "--no-access-log"]
+    return [*arguments, target.app]
+
+
 def _uvicorn(parser: str, loop: str, websockets: str) -> Callable[[Target], list[str]]:
     def command(target: Target) -> list[str]:
         arguments = ["-m", "uvicorn", "--port", str(target.port), "--http", parser]
@@ -137,6 +145,15 @@ SERVERS = {
             summary="Hypercorn, one worker, uvloop",
             command=_hypercorn,
             distributions=("hypercorn", "h11", "uvloop"),
+        ),
+        Launch(
+            name="command",
+            summary="this checkout without Gunicorn: the command uvicorn-worker",
+            command=_command,
+            distributions=(*_STACK, "websockets"),
+            ours=True,
+            worker_package=True,
+            default=False,
         ),
         Launch(
             name="ours-h11",

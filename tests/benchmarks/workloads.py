@@ -37,6 +37,7 @@ class Workload:
     access_log: bool = False
     idle: bool = False  # measures memory of idle connections instead of CPU per request
     idle_times: int = 1  # as many of them as of others
+    start: bool = False  # measures the time from the start of a process to its first answer
     websocket: bool = False  # `body` is a message, and its echo the answer
 
     @property
@@ -47,6 +48,8 @@ class Workload:
     @property
     def unit(self) -> str:
         """What the figure counts."""
+        if self.start:
+            return "ms from start to first answer"
         if self.idle:
             return "bytes (RSS) per idle connection"
         return f"server CPU µs per {'message' if self.websocket else 'request'}"
@@ -123,6 +126,14 @@ WORKLOADS = {
             expected=HELLO,
             headers=BROWSER_HEADERS,
             idle=True,
+        ),
+        Workload(
+            name="start",
+            summary="a fresh process, one GET: the quickest of some starts",
+            app="apps:plaintext",
+            expected=HELLO,
+            headers={},
+            start=True,
         ),
         *(
             Workload(
