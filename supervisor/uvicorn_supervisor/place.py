@@ -56,11 +56,12 @@ class Place:
         return ", ".join(describe(sock, tls=self._tls) for sock in self.sockets)
 
     def serving(self) -> None:
-        """Say that the workers serve: to a predecessor, which goes then, and to systemd."""
-        if self._predecessor is not None:
+        """Say that the workers serve: to a predecessor, which goes then, else to systemd."""
+        if self._predecessor is None:
+            notify(os.environ, READY, main_process())
+        else:
             self._predecessor.done(self.sockets)
             self._predecessor = None
-        notify(os.environ, READY, main_process())
 
     def look(self) -> None:
         """Take the pid file's name as soon as the predecessor has ended."""
@@ -76,6 +77,9 @@ class Place:
         """Note that the successor serves: what was here is its own."""
         self._passed_on = True
         handover.give_up(self.sockets)
+        # Not from the successor: unless told otherwise (NotifyAccess=), systemd believes only the
+        # process that it takes for the main one.
+        notify(os.environ, main_process(self.successor.pid))
         self.successor.leave()
 
     # -- the end
