@@ -6,6 +6,7 @@ What takes time to import is imported when it is certain that it is needed.
 from __future__ import annotations
 
 import gc
+import logging
 import os
 import re
 import signal
@@ -217,6 +218,9 @@ def _serve(told: Told) -> int:
     for text in told.notes:
         server.log.info("%s", text)
     server.run()
+    if server.force_exit:  # at once: threads of the application would be waited for
+        logging.shutdown()
+        os._exit(EXIT_STOPPED)
     return EXIT_STOPPED
 
 

@@ -109,9 +109,14 @@ def setting(
     return cast("T", made)
 
 
-@functools.cache
 def options_of(config: type[Any]) -> Mapping[str, Option]:
     """Return the options of a configuration class by name, in the order of its fields."""
+    kind: Any = config  # mypy does not take every class for hashable
+    return _options_of(kind)
+
+
+@functools.cache
+def _options_of(config: type[Any]) -> Mapping[str, Option]:
     return {
         item.name: _option(item) for item in dataclasses.fields(config) if "kind" in item.metadata
     }
@@ -141,8 +146,7 @@ def _option(item: dataclasses.Field[Any]) -> Option:
 
 def check_fields(config: Any) -> None:
     """Check every field of a configuration; raises ConfigError, whose text begins with `name=`."""
-    kind: Any = type(config)
-    for option in options_of(kind).values():
+    for option in options_of(type(config)).values():
         value = getattr(config, option.name)
         if problem := option.problem(value):
             raise ConfigError(f"{option.name}={value!r}: {problem}")

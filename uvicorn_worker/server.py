@@ -11,9 +11,7 @@ import logging
 import os
 import signal
 import socket
-import threading
-import time
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from uvicorn_worker.access import make_access_log
 from uvicorn_worker.config import TLS, Config
@@ -25,7 +23,6 @@ from uvicorn_worker.errors import (
     WorkerError,
     exit_code,
 )
-from uvicorn_worker.guard import Guard
 from uvicorn_worker.importing import load_application
 from uvicorn_worker.inherited import ACCEPTING
 from uvicorn_worker.logs import configure_logging, reopen_logs
@@ -33,26 +30,18 @@ from uvicorn_worker.loops import clean_up, new_event_loop
 from uvicorn_worker.options import options_of
 from uvicorn_worker.proxy import trust_summary
 from uvicorn_worker.service import Service
-from uvicorn_worker.single import IDLE, IDLE_IN_A_HURRY, Orders, SingleLife
+from uvicorn_worker.signalled import SignalledServer
+from uvicorn_worker.single import SingleLife
 from uvicorn_worker.sockets import bind_all, describe, remove_files
 from uvicorn_worker.sourcefiles import load_env_file
 from uvicorn_worker.tracing import trace
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-    from types import FrameType, TracebackType
+    from collections.abc import Sequence
+    from types import TracebackType
 
     from uvicorn_worker.asgi import Application
     from uvicorn_worker.tls import TLSContexts
-
-STOP_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
-OTHER_SIGNALS: Final = (signal.SIGHUP, signal.SIGUSR1)
-
-# Seconds after the second signal: a loop that does not turn is interrupted, then the process ends.
-INTERRUPT: Final = 1.5
-END: Final = 4.0
-
-STDERR: Final = 2  # the descriptor
 
 
 class Listening(NamedTuple):
@@ -61,30 +50,23 @@ class Listening(NamedTuple):
     sockets: tuple[socket.socket, ...]
 
 
-class Server:
+class Server(SignalledServer):
     """Serves the application of one configuration, once.
 
     Logging is configured when the server is made, so that whatever the program changes in it
     afterwards holds.
 
-    Attributes: `started`, true from the first connection that is accepted on. `should_exit`, set
-    it to let the server end what it does and go, `force_exit` to let it go at once; any thread
-    may, and signal handlers.
+    Attributes: `started`, true from the first connection that is accepted on.
     """
 
     def __init__(self, config: Config) -> None:
         """Take a configuration; raises ConfigError where its `log_config` cannot be used."""
+        super().__init__()
         self.config = config
         self.started = False
         self.log = logging.getLogger("uvicorn.error")
-        self._orders = Orders()
-        self._loading = False
-        self._overdue = False
-        self._guarded = False
-        self._capturing = False
         self._exit_code = EXIT_STOPPED
         self._exited: BaseException | None = None  # what the application has raised to end us
-        self._terminals: list[int] = []
         self._listeners: tuple[socket.socket, ...] = ()
         self._tls: TLSContexts | None = None
         self._service: Service | None = None
@@ -97,24 +79,6 @@ class Server:
                 "Server is one process: for workers and reload run uvicorn-supervisor, "
                 "or uvicorn_supervisor.run() from code"
             )
-
-    @property
-    def should_exit(self) -> bool:
-        """Whether the server is to stop, or has."""
-        return self._orders.stop
-
-    @should_exit.setter
-    def should_exit(self, value: bool) -> None:
-        self._orders.stop = value
-
-    @property
-    def force_exit(self) -> bool:
-        """Whether it is to stop without waiting for anything in flight."""
-        return self._orders.force
-
-    @force_exit.setter
-    def force_exit(self, value: bool) -> None:
-        self._orders.force = value
 
     @property
     def servers(self) -> list[Listening]:
@@ -139,7 +103,6 @@ class Server:
             SystemExit: it could not start, or the application has ended it; the log says why. See
                 `errors` for the codes.
         """
-        self._terminals = [fd for fd in range(3) if os.isatty(fd)]
         with self.capture_signals():
             try:
                 self._run(sockets)
@@ -195,66 +158,7 @@ class Server:
         if self._task is not None:
             await self._task
 
-    # -- signals
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        """Answer signals meanwhile, in the main thread; others have none to answer."""
-        if threading.current_thread() is not threading.main_thread():
-            yield
-            return
-        before = {number: signal.getsignal(number) for number in (*STOP_SIGNALS, *OTHER_SIGNALS)}
-        self.install_signal_handlers()
-        self._capturing = True
-        try:
-            yield
-        finally:
-            self._capturing = False
-            for number, handler in before.items():
-                # None: installed by something else than Python, which cannot be put back.
-                signal.signal(number, signal.SIG_DFL if handler is None else handler)
-
-    def install_signal_handlers(self) -> None:
-        """Let this server answer signals; to be overridden by who wants to answer them himself."""
-        # `signal.signal`, not the loop's handlers: those lose what comes before the loop turns.
-        for number in STOP_SIGNALS:
-            signal.signal(number, self.handle_exit)
-        for number in OTHER_SIGNALS:
-            signal.signal(number, self.handle_other)
-
-    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """SIGINT and SIGTERM: go when the work is done; the second time: go now."""
-        if self._overdue:
-            raise SystemExit(EXIT_STOPPED)
-        if self._orders.stop:
-            self._orders.force = True
-            self._arm_guard()
-            return
-        # A proxy may send something yet, a person waits.
-        self._orders.idle = IDLE if sig == signal.SIGTERM else IDLE_IN_A_HURRY
-        self._orders.stop = True
-        if self._loading:  # which may take its time, and there is nothing yet that could be lost
-            raise KeyboardInterrupt
-
-    def handle_other(self, sig: int, frame: FrameType | None) -> None:
-        """SIGHUP and SIGUSR1: note them for the loop, as logging takes locks."""
-        if sig not in self._orders.pending:
-            self._orders.pending.append(sig)
-        self._orders.wake()
-
-    def _arm_guard(self) -> None:
-        """See to it that the process ends, although the loop may be blocked."""
-        if not self._guarded:
-            self._guarded = True
-            now = time.monotonic()
-            Guard(now + INTERRUPT, self._interrupt, now + END, EXIT_STOPPED, STDERR)
-
-    def _interrupt(self) -> None:
-        """Break into what keeps the loop from ending; called by the guard, in its thread."""
-        self._overdue = True
-        main = threading.main_thread().ident
-        if self._capturing and main is not None:  # else nothing of ours keeps the process
-            signal.pthread_kill(main, signal.SIGTERM)
+    # -- signals that are not the end
 
     def _answer(self, sig: int) -> None:
         """Do what a signal asks for that does not mean the end; on the loop."""
@@ -278,10 +182,6 @@ class Server:
             self.log.error("The log goes on as it was: %s", exc)
         if self._tls is not None:
             self._tls.reload()
-
-    def _terminal_is_gone(self) -> bool:
-        """Whether SIGHUP meant what it did first: somebody has closed the window."""
-        return bool(self._terminals) and not any(map(os.isatty, self._terminals))
 
     # -- a life
 

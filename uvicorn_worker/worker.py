@@ -23,14 +23,13 @@ from uvicorn_worker.errors import (
     LifespanError,
     WorkerError,
 )
-from uvicorn_worker.gunicorn.departure import clean_up
 from uvicorn_worker.gunicorn.life import Life
 from uvicorn_worker.gunicorn.observer import make_observer
 from uvicorn_worker.gunicorn.settings import Settings, read_settings, settings_without_effect
 from uvicorn_worker.gunicorn.signalled import SignalledWorker
 from uvicorn_worker.gunicorn.tls import make_tls
 from uvicorn_worker.loading import resolve_application
-from uvicorn_worker.loops import new_event_loop
+from uvicorn_worker.loops import clean_up, new_event_loop
 from uvicorn_worker.proxy import trust_summary
 from uvicorn_worker.service import Service
 
@@ -221,7 +220,7 @@ class UvicornWorker(SignalledWorker):
             self._turn_loop(loop, whole_life)
         whole_life.result()
         loop.remove_reader(self.PIPE[0])
-        loop.run_until_complete(clean_up(server))
+        loop.run_until_complete(clean_up([cycle.task for cycle in server.state.cycles]))
 
     def _turn_loop(self, loop: asyncio.AbstractEventLoop, whole_life: asyncio.Task[None]) -> None:
         """Run the loop until the task is done, or somebody has asked the process to exit."""

@@ -11,9 +11,10 @@ import os
 import time
 from typing import TYPE_CHECKING, Final, Protocol
 
-from uvicorn_worker.gunicorn.departure import CLEAN_UP, SETTLE, Departure, Leaving, News
+from uvicorn_worker.gunicorn.departure import SETTLE, Departure, Leaving, News
 from uvicorn_worker.gunicorn.leaving import Why
 from uvicorn_worker.logs import reopen_logs
+from uvicorn_worker.loops import CLEAN_UP
 from uvicorn_worker.scoreboard import Phase
 
 if TYPE_CHECKING:

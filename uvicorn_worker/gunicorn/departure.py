@@ -6,7 +6,6 @@ Carries out what `leaving.py` decides. Why the worker goes, and when, is found i
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import time
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
@@ -30,8 +29,6 @@ SETTLE: Final = 0.05
 
 RELOADER_TIMEOUT: Final = 0.5  # for Gunicorn's reloader, which ends 0.1 s after its hook
 RELOADER_LOOK: Final = 0.05
-
-CLEAN_UP: Final = 0.3  # for tasks of the application's own, cancelled when all else has ended
 
 
 class Leaving(Protocol):
@@ -158,15 +155,3 @@ class Departure:
     def _guarded(self, budget: Budget) -> Budget:
         self._worker.arm_guard(budget)
         return budget
-
-
-async def clean_up(server: Service) -> None:
-    """Cancel the tasks that the application left behind, as the end of a program does."""
-    had_their_time = {cycle.task for cycle in server.state.cycles}
-    left = asyncio.all_tasks() - {asyncio.current_task()} - had_their_time
-    for task in left:
-        task.cancel()
-    if left:
-        await asyncio.wait(left, timeout=CLEAN_UP)
-    with contextlib.suppress(asyncio.TimeoutError):
-        await asyncio.wait_for(asyncio.get_running_loop().shutdown_asyncgens(), CLEAN_UP)

@@ -13,8 +13,9 @@ import signal
 import time
 from typing import TYPE_CHECKING, Final, Protocol
 
-from uvicorn_worker.gunicorn.departure import CLEAN_UP, Departure, Leaving, News
+from uvicorn_worker.gunicorn.departure import Departure, Leaving, News
 from uvicorn_worker.gunicorn.leaving import Budget, Meaning, Why, interpret
+from uvicorn_worker.loops import CLEAN_UP
 from uvicorn_worker.scoreboard import Phase
 
 if TYPE_CHECKING:
