@@ -257,7 +257,8 @@ class Config(ServerConfig):
     )
 
     def __post_init__(self) -> None:
-        for option in options_of(Config).values():
+        own: type[Any] = type(self)  # a subclass may have more of them, or other kinds
+        for option in options_of(own).values():
             value = getattr(self, option.name)
             settled = option.settle(value)
             if settled is not value:

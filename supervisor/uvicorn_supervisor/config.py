@@ -6,14 +6,25 @@ The fields are the options of the command `uvicorn-supervisor`, of its environme
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from uvicorn_supervisor.limits import NEVER, Limits
-from uvicorn_worker.config import PROCESSES, Config
+from uvicorn_supervisor.logtargets import HANDLERS, redirected
+from uvicorn_worker.config import LOGGING, LOGGING_CONFIG, PROCESSES, Config
 from uvicorn_worker.errors import ConfigError
-from uvicorn_worker.options import options_of, setting
+from uvicorn_worker.options import setting
 from uvicorn_worker.serverconfig import LIMITS, TIMES
-from uvicorn_worker.values import INTEGER, LIST, PATH, SECONDS, SIZE, SWITCH, at_least, optional
+from uvicorn_worker.values import (
+    INTEGER,
+    LIST,
+    PATH,
+    SECONDS,
+    SIZE,
+    SWITCH,
+    Kind,
+    at_least,
+    optional,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,6 +37,31 @@ RELOADING_GRACE: Final = 1.0
 # As long as Gunicorn and Kubernetes give.
 GRACEFUL: Final = 30.0
 
+AUTO: Final = "auto"  # the number of workers that fit
+
+
+def _parse_workers(text: str) -> object:
+    if text.lower() == AUTO:
+        return AUTO
+    try:
+        return int(text)
+    except ValueError:
+        raise ValueError("expected a whole number or auto") from None
+
+
+def at_least_one(value: object) -> str | None:
+    return None if value == AUTO else at_least(1)(value)
+
+
+WORKERS: Final = optional(
+    Kind(
+        expected="a whole number or auto",
+        metavar="N",
+        parse=_parse_workers,
+        accepts=lambda value: value == AUTO or INTEGER.accepts(value),
+    )
+)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SupervisorConfig(Config):
@@ -35,11 +71,11 @@ class SupervisorConfig(Config):
         ConfigError: a value is out of range, or two do not go together.
     """
 
-    workers: int | None = setting(
+    workers: Any = setting(
         None,
-        "workers to keep ready; default: 1",
-        at_least(1),
-        kind=optional(INTEGER),
+        "workers to keep ready, or `auto`: as many as the machine has room for; default: 1",
+        at_least_one,
+        kind=WORKERS,
         group=PROCESSES,
         flags=("-w",),
         also="WEB_CONCURRENCY",
@@ -73,6 +109,21 @@ class SupervisorConfig(Config):
     )
     pid: str | None = setting(
         None, "file to write the process id to", kind=optional(PATH), group=PROCESSES
+    )
+    hooks: str | None = setting(
+        None,
+        "Python file of functions to call, such as when_ready",
+        kind=optional(PATH),
+        group=PROCESSES,
+    )
+    error_logfile: str | None = setting(
+        None,
+        "file for all but access lines; -: standard output",
+        kind=optional(PATH),
+        group=LOGGING,
+    )
+    access_logfile: str | None = setting(
+        None, "file for access lines; -: standard output", kind=optional(PATH), group=LOGGING
     )
     preload: bool = setting(
         False,
@@ -125,21 +176,27 @@ class SupervisorConfig(Config):
     )
 
     def __post_init__(self) -> None:
-        for option in options_of(SupervisorConfig).values():
-            value = getattr(self, option.name)
-            settled = option.settle(value)
-            if settled is not value:
-                object.__setattr__(self, option.name, settled)
         Config.__post_init__(self)
         if self.reload and not isinstance(self.app, str):
             raise ConfigError("reload=True: expected the application as 'MODULE:ATTRIBUTE'")
         if self.reload and self.preload:
             raise ConfigError("reload and preload: one of them, not both")
+        self._redirect_logs()
+
+    def _redirect_logs(self) -> None:
+        files = {name: getattr(self, name) for name in HANDLERS}
+        given = [name for name, path in files.items() if path is not None]
+        if not given:
+            return
+        target = redirected(LOGGING_CONFIG, files)
+        if self.log_config not in (LOGGING_CONFIG, target):
+            raise ConfigError(f"{given[0]} and log_config: one of them says where the log goes")
+        object.__setattr__(self, "log_config", target)
 
     @property
     def count(self) -> int:
-        """Workers to keep ready."""
-        return self.workers or 1
+        """Workers to keep ready; with `auto` one, which is measured."""
+        return 1 if self.workers == AUTO else self.workers or 1
 
     def limits(self) -> Limits:
         graceful = self.timeout_graceful_shutdown

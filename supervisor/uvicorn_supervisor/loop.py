@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from uvicorn_supervisor.child import INQUIRY
+from uvicorn_supervisor.config import AUTO
 from uvicorn_supervisor.handover import TAKEN_OVER
 from uvicorn_supervisor.journal import Journal
 from uvicorn_supervisor.lifecycle import describe_exit
@@ -89,6 +90,7 @@ class Supervisor:
         self._journal = Journal()
         self._queue: deque[Event] = deque()
         self._announced = False
+        self._unsized = config.workers == AUTO
         self._exit_code: int | None = None
         self._watcher: Watcher | None = None
         self._nursery = Nursery(config, read, place.sockets, self._board, mailbox, system)
@@ -141,6 +143,10 @@ class Supervisor:
         if self._watcher is not None:
             yield from self._changes(self._watcher)
         yield from self._observer.observe(self._first.worker_memory_interval)
+        if self._unsized and (size := self._observer.fit()) is not None:
+            self._unsized = False
+            self._nursery.fitting = size.count
+            yield size
         yield from self._nursery.news()
         yield from self._reap()
         yield Tick()
@@ -218,7 +224,13 @@ class Supervisor:
     def _announce(self) -> None:
         """Say once that the server serves."""
         pool = self._pool
-        if self._announced or not pool.count or pool.ready < pool.count or pool.ending:
+        if (
+            self._announced
+            or self._unsized
+            or not pool.count
+            or pool.ready < pool.count
+            or pool.ending
+        ):
             return
         self._announced = True
         log.info(

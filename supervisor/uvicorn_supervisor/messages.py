@@ -135,6 +135,14 @@ class Fewer:
 
 
 @dataclass(frozen=True, slots=True)
+class Resize:
+    """So many workers fit: `--workers auto`."""
+
+    count: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class Withdraw:
     """Let all workers go, and wait for a reload or one worker more."""
 
@@ -175,7 +183,7 @@ class Tick:
 
 Event = (
     Forked | ForkFailed | Ready | Leaving | Observed | Examined | Exited
-    | Stop | Quit | Reload | Prepared | PrepareFailed | More | Fewer | Withdraw | Reopen
+    | Stop | Quit | Reload | Prepared | PrepareFailed | More | Fewer | Resize | Withdraw | Reopen
     | Upgrade | Upgrading | UpgradeReady | UpgradeFailed | Tick
 )  # fmt: skip
 

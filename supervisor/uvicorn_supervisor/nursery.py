@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from uvicorn_supervisor.assignment import Assignment
 from uvicorn_supervisor.child import work
+from uvicorn_supervisor.config import AUTO
 from uvicorn_supervisor.limits import request_limit
 from uvicorn_supervisor.messages import Forked, ForkFailed, Prepared, PrepareFailed
 from uvicorn_supervisor.preload import Loader
@@ -47,6 +48,7 @@ class Nursery:
         system: System,
     ) -> None:
         self.slots: dict[int, Slot] = {}
+        self.fitting = 1  # workers, with `--workers auto`
         self._next: SupervisorConfig | None = first
         self._read = read
         self._sockets = sockets
@@ -141,7 +143,8 @@ class Nursery:
 
     def _prepared(self, release: int) -> Prepared:
         config = self._configs[release]
-        return Prepared(release, config.count, config.limits())
+        count = self.fitting if config.workers == AUTO else config.count
+        return Prepared(release, count, config.limits())
 
     def _assignment(self, config: SupervisorConfig) -> Assignment:
         """Return what all workers of a release have in common."""

@@ -6,12 +6,14 @@ Only looks; nothing here changes anything.
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
+from uvicorn_supervisor.autoworkers import choose
 from uvicorn_supervisor.deaths import Death, describe, killed_for_memory
 from uvicorn_supervisor.examine import judge
 from uvicorn_supervisor.lifecycle import READY, STARTING
-from uvicorn_supervisor.messages import Examine, Examined, Leaving, Observed, Ready
+from uvicorn_supervisor.messages import Examine, Examined, Leaving, Observed, Ready, Resize
 from uvicorn_worker.scoreboard import Phase
 
 if TYPE_CHECKING:
@@ -62,6 +64,17 @@ class Observer:
             yield Ready(worker.number)
         elif view.phase in (Phase.DRAINING, Phase.EXITED) and worker.live:
             yield Leaving(worker.number)
+
+    def fit(self) -> Resize | None:
+        """Return how many workers fit, as soon as one is ready to be measured."""
+        for worker in self._pool.workers.values():
+            if worker.state is READY and (used := self._system.memory(worker.pid)):
+                resources = self._system.resources()
+                if resources.memory is not None:
+                    # What this one has is there for workers as well.
+                    resources = replace(resources, memory=resources.memory + used)
+                return Resize(*choose(resources, used))
+        return None
 
     def examine(self, action: Examine) -> Examined:
         """Log why a worker's loop does not turn; say whether it is to blame."""

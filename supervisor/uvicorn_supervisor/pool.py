@@ -32,6 +32,7 @@ from uvicorn_supervisor.messages import (
     Quit,
     Reload,
     Reopen,
+    Resize,
     Say,
     Spawn,
     Stop,
@@ -136,24 +137,27 @@ class Pool:
                 self._boots, self._deaths = Backoff(), {}  # what failed may have been mended
                 self._drop_canary("a newer reload", now)
                 self._actions += self.releases.reload(self.limits.boot_deadline(now))
-            case More() | Fewer() | Withdraw():
+            case More() | Fewer() | Resize() | Withdraw():
                 self._scale(event, now)
             case Upgrade() if self.successor.wanted:
                 self._say("warning", "upgrade ignored: one is under way")
             case Upgrade():
                 self._actions += self.successor.start(self.limits.boot_deadline(now))
 
-    def _scale(self, event: More | Fewer | Withdraw, now: float) -> None:
+    def _scale(self, event: More | Fewer | Resize | Withdraw, now: float) -> None:
         match event:
             case More():
                 self.count += 1
             case Fewer():
                 self.count = max(1, self.count - 1)
+            case Resize(count=count):
+                self.count = count
             case Withdraw():
                 self.count = 0
                 self._drop_canary("all workers go", now)
                 self._actions += self.releases.drop()
-        self._say("info", f"workers to keep ready: {self.count}")
+        reason = f" ({event.reason})" if isinstance(event, Resize) else ""
+        self._say("info", f"workers to keep ready: {self.count}{reason}")
 
     def _reopen(self) -> None:
         for worker in self.workers.values():

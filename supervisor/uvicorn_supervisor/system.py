@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 import psutil
 import setproctitle
 
+from uvicorn_supervisor.autoworkers import Resources
 from uvicorn_supervisor.cgroups import Cgroup
 from uvicorn_supervisor.examine import look
 
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
     from uvicorn_supervisor.examine import Look
 
 GONE: Final = (psutil.NoSuchProcess, psutil.ZombieProcess, psutil.AccessDenied)
+
+LINUX: Final = sys.platform == "linux"
 
 # prctl(2)
 PR_SET_PDEATHSIG: Final = 1
@@ -74,6 +77,9 @@ class System(Protocol):
 
     def free_memory(self) -> int | None:
         """Return what may still be used: under the cgroup's limit, or in the machine."""
+
+    def resources(self) -> Resources:
+        """Return what there is for workers; the memory as `free_memory`, under a cgroup's limit."""
 
     def look(self, pid: int) -> Look | None:
         """Return what a process is like now, None where that cannot be told."""
@@ -126,6 +132,14 @@ class Posix:
         available: int = psutil.virtual_memory().available
         memory = self._cgroup.memory()
         return available if memory is None else min(available, memory.free)
+
+    def resources(self) -> Resources:
+        memory = self._cgroup.memory()
+        return Resources(
+            processors=len(psutil.Process().cpu_affinity()) if LINUX else psutil.cpu_count() or 1,
+            quota=self._cgroup.cpus(),
+            memory=None if memory is None else memory.free,
+        )
 
     def look(self, pid: int) -> Look | None:
         return look(pid, throttled=self._cgroup.counts().throttled)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import signal
 import socket
 import time
@@ -81,6 +82,28 @@ def test_a_start_names_its_processes_and_writes_its_pid(supervisor: StartSupervi
     server.stop()
     assert not (server.folder / "pid").exists()
     assert is_free(port)
+
+
+def test_as_many_workers_as_fit(supervisor: StartSupervisor) -> None:
+    server = supervisor(
+        APP, "--workers", "auto", "--error-logfile", "errors", "--access-logfile", "access"
+    )
+    count = len(os.sched_getaffinity(0))
+    log, access = server.folder / "errors", server.folder / "access"
+    eventually(lambda: log.exists() and "Serving on" in log.read_text())
+    found = re.search(r"Workers to keep ready: (\d+) \((.+)\)", log.read_text())
+    assert found, log.read_text()
+    assert 1 <= int(found[1]) <= count
+    assert server.log_text() == ""
+    server.wait_for_workers(int(found[1]))
+
+    server.get("/pid")
+    eventually(lambda: "GET /pid" in access.read_text())
+    access.rename(server.folder / "access.1")
+    server.signal(signal.SIGUSR1)
+    eventually(access.exists)
+    server.get("/pid")
+    eventually(lambda: "GET /pid" in access.read_text())
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,32 @@
+"""`--error-logfile` and `--access-logfile`: the built-in logging, written to files. Pure."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any, Final
+
+STDOUT: Final = "-"
+
+# Option -> the handler of the built-in configuration that it is about.
+HANDLERS: Final = {"error_logfile": "default", "access_logfile": "access"}
+
+
+def redirected(config: dict[str, Any], files: dict[str, str | None]) -> dict[str, Any]:
+    """Return a logging configuration whose handlers write to `files`, which are by option.
+
+    None: as it was. `-`: standard output.
+    """
+    changed = copy.deepcopy(config)
+    for option, path in files.items():
+        if path is not None:
+            handler = changed["handlers"][HANDLERS[option]]
+            handler.pop("stream", None)
+            handler |= _target(path)
+    return changed
+
+
+def _target(path: str) -> dict[str, Any]:
+    if path == STDOUT:
+        return {"class": "logging.StreamHandler", "stream": "ext://sys.stdout"}
+    # Appended to by all processes at once: each line is one write, which the kernel keeps whole.
+    return {"class": "logging.FileHandler", "filename": path, "encoding": "utf-8"}
