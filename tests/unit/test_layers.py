@@ -188,9 +188,8 @@ SUPERVISOR = Layers(
         "watchfiles": ("watching",),
     },
     shared=("uvicorn_worker",),
-    pure={
-        name: IMPURE
-        for name in (
+    pure=dict.fromkeys(
+        (
             "autoworkers",
             "deaths",
             "lifecycle",
@@ -200,8 +199,9 @@ SUPERVISOR = Layers(
             "pool",
             "releases",
             "successor",
-        )
-    },
+        ),
+        IMPURE,
+    ),
 )
 
 
