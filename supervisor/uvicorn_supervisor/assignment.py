@@ -5,11 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from uvicorn_supervisor.views import WorkerView
+
 if TYPE_CHECKING:
     import socket
     from collections.abc import Sequence
 
     from uvicorn_supervisor.config import SupervisorConfig
+    from uvicorn_supervisor.hooks import Hooks
+    from uvicorn_supervisor.views import SupervisorView
     from uvicorn_worker.asgi import Application
     from uvicorn_worker.scoreboard import Scoreboard, Slot
 
@@ -25,6 +29,9 @@ class Assignment:
     mailbox: int  # descriptor of the supervisor's mailbox
     life: int  # descriptor that is at its end when the supervisor is gone
     closing: Sequence[int]  # descriptors that are the supervisor's alone
+    hooks: Hooks
+    supervisor: SupervisorView
+    release: int
     # What is one worker's own.
     slot: Slot | None = None
     seat: int = 0
@@ -43,3 +50,8 @@ class Assignment:
         """Return this for one worker; `closed`: what was to be closed has been."""
         closing = () if closed else self.closing
         return replace(self, slot=slot, seat=seat, requests=requests, app=app, closing=closing)
+
+    def view(self, pid: int) -> WorkerView:
+        """Return what hooks are given of the worker."""
+        number = 0 if self.slot is None else self.slot.generation
+        return WorkerView(number, self.seat, self.release, pid)

@@ -60,9 +60,12 @@ def work(plan: Assignment) -> int:
     """Be a worker; return the exit code of its process. Signals are blocked until it begins."""
     worker = Worker(plan)
     worker.take_over()
+    view = plan.view(os.getpid())
     try:
+        plan.hooks.call("post_fork", plan.supervisor, view)
         return worker.run()
     finally:
+        plan.hooks.call("worker_exit", plan.supervisor, view)
         worker.slot.exit()
         # Whoever repeats a signal would turn a good end into a death by signal.
         for number in (*HANDLED, signal.SIGABRT):

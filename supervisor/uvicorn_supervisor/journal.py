@@ -21,18 +21,26 @@ class Journal:
     def __init__(self) -> None:
         self._known: dict[int, Worker] = {}
 
-    def note(self, workers: Mapping[int, Worker], stopped: Mapping[int, Worker]) -> None:
-        """Log what has become of the workers; `stopped` are those that have just ended."""
+    def note(
+        self, workers: Mapping[int, Worker], stopped: Mapping[int, Worker]
+    ) -> list[tuple[Worker, int]]:
+        """Log what has become of the workers; return those that have changed, and their pids.
+
+        `stopped` are those that have just ended.
+        """
+        changed = []
         for number, worker in {**workers, **stopped}.items():
             before = self._known.get(number)
             if before is None or before.state is not worker.state:
-                self._log(worker, before)
+                pid = worker.pid or (before.pid if before else 0)
+                changed.append((worker, pid))
+                self._log(worker, before, pid)
         self._known = dict(workers)
+        return changed
 
-    def _log(self, worker: Worker, before: Worker | None) -> None:
+    def _log(self, worker: Worker, before: Worker | None, pid: int) -> None:
         if worker.state is FORKING:
             return
-        pid = worker.pid or (before.pid if before else 0)
         log.log(
             _level(worker),
             "Worker %d (pid %d): %s -> %s%s",

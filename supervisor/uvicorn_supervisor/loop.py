@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Final
 from uvicorn_supervisor.child import INQUIRY
 from uvicorn_supervisor.config import AUTO
 from uvicorn_supervisor.handover import TAKEN_OVER
+from uvicorn_supervisor.hooks import Hooks, load_hooks
 from uvicorn_supervisor.journal import Journal
-from uvicorn_supervisor.lifecycle import describe_exit
+from uvicorn_supervisor.lifecycle import READY, STOPPED, describe_exit
 from uvicorn_supervisor.limits import NEVER
 from uvicorn_supervisor.mailbox import ORDERS
 from uvicorn_supervisor.messages import (
@@ -42,6 +43,7 @@ from uvicorn_supervisor.observer import Observer
 from uvicorn_supervisor.patterns import resolve
 from uvicorn_supervisor.pool import Pool
 from uvicorn_supervisor.upgrade import CannotUpgrade
+from uvicorn_supervisor.views import WorkerView
 from uvicorn_supervisor.watching import Watcher
 from uvicorn_worker.logs import reopen_logs
 from uvicorn_worker.scoreboard import Scoreboard
@@ -50,12 +52,16 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from uvicorn_supervisor.config import SupervisorConfig
+    from uvicorn_supervisor.lifecycle import Worker
     from uvicorn_supervisor.mailbox import HasFileno, Mailbox
     from uvicorn_supervisor.messages import Action, Event
     from uvicorn_supervisor.place import Place
     from uvicorn_supervisor.system import System
 
 TICK: Final = 1.0  # seconds between looks at the scoreboard, at most
+
+# What hears of workers that have come to these states.
+HOOKS_OF: Final = {READY: "worker_ready", STOPPED: "child_exit"}
 
 LEVELS: Final = {"error": logging.ERROR, "warning": logging.WARNING, "info": logging.INFO}
 
@@ -93,12 +99,16 @@ class Supervisor:
         self._unsized = config.workers == AUTO
         self._exit_code: int | None = None
         self._watcher: Watcher | None = None
-        self._nursery = Nursery(config, read, place.sockets, self._board, mailbox, system)
+        self._hooks = load_hooks(config.hooks) if config.hooks else Hooks()
+        self._nursery = Nursery(
+            config, read, place.sockets, self._board, mailbox, system, self._hooks
+        )
 
     def run(self) -> int:
         """Return the exit code, when no worker is left."""
         if self._first.reload:
             self._watcher = watch(self._first)
+        self._hooks.start(self._nursery.view)
         self._take(Reload())
         while self._exit_code is None:
             others: list[HasFileno] = [*self._nursery.loaders]
@@ -108,6 +118,7 @@ class Supervisor:
                 self._take(event)
         if self._watcher is not None:
             self._watcher.close()
+        self._hooks.call("on_exit", self._nursery.view)
         self._nursery.close()
         return self._exit_code
 
@@ -119,10 +130,12 @@ class Supervisor:
 
     def _take(self, event: Event) -> None:
         """Let the pool know of an event, and do what follows."""
+        if event == Reload() and self._announced:
+            self._hooks.call("on_reload", self._nursery.view)
         self._queue.append(event)
         while self._queue:
             actions = self._pool.step(self._queue.popleft(), self._system.now())
-            self._journal.note(self._pool.workers, self._pool.gone)
+            self._call_hooks(self._journal.note(self._pool.workers, self._pool.gone))
             for action in actions:
                 self._queue.extend(self._do(action))
         self._announce()
@@ -241,6 +254,14 @@ class Supervisor:
             os.getpid(),
         )
         self._place.serving()
+        self._hooks.call("when_ready", self._nursery.view)
+
+    def _call_hooks(self, changed: Sequence[tuple[Worker, int]]) -> None:
+        for worker, pid in changed:
+            name = HOOKS_OF.get(worker.state)
+            if name is not None and pid:
+                view = WorkerView(worker.number, worker.slot, worker.release, pid)
+                self._hooks.call(name, self._nursery.view, view)
 
 
 def watch(config: SupervisorConfig) -> Watcher:

@@ -16,6 +16,7 @@ from uvicorn_supervisor.config import AUTO
 from uvicorn_supervisor.limits import request_limit
 from uvicorn_supervisor.messages import Forked, ForkFailed, Prepared, PrepareFailed
 from uvicorn_supervisor.preload import Loader
+from uvicorn_supervisor.views import SupervisorView
 from uvicorn_worker.errors import WorkerError, exit_code
 from uvicorn_worker.logs import configure_logging
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from uvicorn_supervisor.config import SupervisorConfig
+    from uvicorn_supervisor.hooks import Hooks
     from uvicorn_supervisor.mailbox import Mailbox
     from uvicorn_supervisor.messages import Event, Spawn
     from uvicorn_supervisor.system import System
@@ -46,6 +48,7 @@ class Nursery:
         board: Scoreboard,
         mailbox: Mailbox,
         system: System,
+        hooks: Hooks,
     ) -> None:
         self.slots: dict[int, Slot] = {}
         self.fitting = 1  # workers, with `--workers auto`
@@ -55,6 +58,8 @@ class Nursery:
         self._board = board
         self._mailbox = mailbox
         self._system = system
+        self._hooks = hooks
+        self.view = SupervisorView(os.getpid(), first, log)
         self._configs: dict[int, SupervisorConfig] = {}  # by release
         self._loaders: dict[int, Loader] = {}  # by release
         self._life = os.pipe()  # for workers to see that this process is gone
@@ -72,7 +77,7 @@ class Nursery:
             configure_logging(config)
             self._configs[release] = config
             if config.preload:
-                self._loaders[release] = Loader(self._assignment(config), self._system)
+                self._loaders[release] = Loader(self._assignment(config, release), self._system)
                 return []
         except (WorkerError, OSError) as exc:
             code = exit_code(exc) if isinstance(exc, WorkerError) else 1
@@ -91,9 +96,10 @@ class Nursery:
         slot = self._board.reserve(number, self._system.now())
         if slot is None:
             return [ForkFailed(number, "there are too many workers", chance)]
-        plan = self._assignment(config).to(
+        plan = self._assignment(config, action.release).to(
             slot, action.slot, request_limit(config.limits(), chance)
         )
+        self._hooks.call("pre_fork", self.view, plan.view(0))
         try:
             if (loader := self._loaders.get(action.release)) is not None:
                 loader.ask(plan, chance)
@@ -146,11 +152,14 @@ class Nursery:
         count = self.fitting if config.workers == AUTO else config.count
         return Prepared(release, count, config.limits())
 
-    def _assignment(self, config: SupervisorConfig) -> Assignment:
+    def _assignment(self, config: SupervisorConfig, release: int) -> Assignment:
         """Return what all workers of a release have in common."""
         reader, writer = self._life
         return Assignment(
             config=config,
+            hooks=self._hooks,
+            supervisor=self.view,
+            release=release,
             sockets=self._sockets,
             board=self._board,
             parent=os.getpid(),

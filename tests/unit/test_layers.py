@@ -145,6 +145,7 @@ SUPERVISOR = Layers(
         ("preload",),
         ("child",),
         ("application", "assignment", "pool", "tenure"),
+        ("views",),
         ("lifecycle", "releases", "successor"),
         ("place",),
         ("mailbox", "pidfile", "system"),
