@@ -7,6 +7,7 @@ command `uvicorn-worker`, of its environment and of its files; see `options`.
 from __future__ import annotations
 
 import dataclasses
+import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal
 
@@ -263,12 +264,23 @@ class Config(ServerConfig):
             settled = option.settle(value)
             if settled is not value:
                 object.__setattr__(self, option.name, settled)
+        self._trust_as_environment_says()
         ServerConfig.__post_init__(self)
         given = [name for name in ("uds", "fd", "bind") if getattr(self, name) not in (None, ())]
         if len(given) > 1:
             raise ConfigError(f"{' and '.join(given)}: only one of them can say where to listen")
         if self.ssl_keyfile and not self.ssl_certfile:
             raise ConfigError(f"ssl_keyfile={self.ssl_keyfile!r} needs ssl_certfile")
+
+    def _trust_as_environment_says(self) -> None:
+        """Let FORWARDED_ALLOW_IPS count in programs, too, where they say nothing of their own.
+
+        Images and platforms set it for whatever server starts; Uvicorn's `Config` reads it.
+        """
+        option = options_of(Config)["forwarded_allow_ips"]
+        text = os.environ.get(option.also, "").strip()
+        if text and self.forwarded_allow_ips is option.default:
+            object.__setattr__(self, option.name, option.parse(text, option.also))
 
     @property
     def is_ssl(self) -> bool:

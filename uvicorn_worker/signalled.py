@@ -94,6 +94,9 @@ class SignalledServer:
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """SIGINT and SIGTERM: go when the work is done; the second time: go now."""
+        if self._loading:  # which may take its time, and there is nothing yet that could be lost
+            self._orders.stop = True
+            raise KeyboardInterrupt
         if self._overdue:
             raise SystemExit(EXIT_STOPPED)
         if self._orders.stop:
@@ -103,8 +106,6 @@ class SignalledServer:
         # A proxy may send something yet, a person waits.
         self._orders.idle = IDLE if sig == signal.SIGTERM else IDLE_IN_A_HURRY
         self._orders.stop = True
-        if self._loading:  # which may take its time, and there is nothing yet that could be lost
-            raise KeyboardInterrupt
 
     def handle_other(self, sig: int, frame: FrameType | None) -> None:
         """SIGHUP and SIGUSR1: note them for the loop, as logging takes locks."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -73,6 +73,23 @@ def test_variables_without_effect_are_warned_about() -> None:
         "UVICORN_PROT has no effect; did you mean 'UVICORN_PORT'?",
         "UVICORN_RELOAD_DIR has no effect; use something else",
     ]
+
+
+@pytest.mark.parametrize(
+    ("given", "trusted"),
+    [
+        ({}, ("10.0.0.9",)),
+        ({"forwarded_allow_ips": None}, ("10.0.0.9",)),
+        ({"forwarded_allow_ips": ["127.0.0.1", "::1"]}, ["127.0.0.1", "::1"]),
+        ({"forwarded_allow_ips": ("127.0.0.1", "::1")}, ("127.0.0.1", "::1")),
+    ],
+)
+def test_programs_trust_whom_the_environment_names_unless_they_say_otherwise(
+    given: dict[str, Any], trusted: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FORWARDED_ALLOW_IPS", "10.0.0.9")
+
+    assert Config("a:b", **given).forwarded_allow_ips == trusted
 
 
 # -- files
