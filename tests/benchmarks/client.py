@@ -1,7 +1,8 @@
 """The clients: wrk for load, plain sockets to check an answer and to hold idle connections.
 
 wrk runs a generated Lua script that only sets the request and prints the exact totals at the end;
-it has no function that runs per request, so wrk sends prepared bytes at full speed.
+wrk sends these prepared bytes at full speed. Only where requests vary it has a function that runs
+per request: one `string.format`.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from http.client import HTTPException, HTTPResponse
 from typing import TYPE_CHECKING
 
 from tests.benchmarks.running import pinned
+from tests.benchmarks.workloads import VARIES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -101,13 +103,17 @@ def parse_totals(output: str) -> Totals:
 
 def lua_string(value: str) -> str:
     """Return `value` as a Lua literal."""
-    escaped = value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+    escaped = value.replace("\\", "\\\\").replace('"', '\\"')
+    escaped = escaped.replace("\r", "\\r").replace("\n", "\\n")
     return f'"{escaped}"'
 
 
-def script(workload: Workload) -> str:
+def script(workload: Workload, port: int) -> str:
     """Return the Lua script of a workload."""
+    if VARIES in _head(workload, port):
+        return _varying(workload, port) + DONE
     lines = [f"wrk.method = {lua_string(workload.method)}"]
+    lines.append(f"wrk.path = {lua_string(workload.target)}")
     for name, value in workload.headers.items():
         lines.append(f"wrk.headers[{lua_string(name)}] = {lua_string(value)}")
     if workload.body:
@@ -116,6 +122,17 @@ def script(workload: Workload) -> str:
             raise ValueError("bodies are one letter, repeated")
         lines.append(f"wrk.body = string.rep({lua_string(text[0])}, {len(text)})")
     return "\n".join(lines) + DONE
+
+
+def _varying(workload: Workload, port: int) -> str:
+    """Return the script that makes each request anew, and others than the run before it."""
+    head = _head(workload, port)
+    template = lua_string(head.replace("%", "%%").replace(VARIES, "%08x"))
+    values = ", ".join(["random(0, 4294967295)"] * head.count(VARIES))
+    return f"""math.randomseed({time.monotonic_ns() % 2**31})
+local template, random, format = {template}, math.random, string.format
+request = function() return format(template, {values}) end
+"""
 
 
 def run_wrk(
@@ -129,7 +146,7 @@ def run_wrk(
     if shutil.which("wrk") is None:
         raise ClientProblem(MISSING)
     path = folder / "wrk.lua"
-    path.write_text(script(workload))
+    path.write_text(script(workload, port))
     command = ["wrk", "-t1", f"-c{workload.connections}", f"-d{seconds}s", "--timeout", "5s"]
     command += ["-s", str(path), f"http://127.0.0.1:{port}/"]
     try:
@@ -146,11 +163,16 @@ def run_wrk(
 
 def request_bytes(workload: Workload, port: int) -> bytes:
     """Return one request as wrk sends it."""
-    lines = [f"{workload.method} / HTTP/1.1", f"Host: 127.0.0.1:{port}"]
+    head = _head(workload, port).replace(VARIES, f"{time.monotonic_ns() % 2**32:08x}")
+    return head.encode("ascii") + workload.body
+
+
+def _head(workload: Workload, port: int) -> str:
+    lines = [f"{workload.method} {workload.target} HTTP/1.1", f"Host: 127.0.0.1:{port}"]
     lines += [f"{name}: {value}" for name, value in workload.headers.items()]
     if workload.body:
         lines.append(f"Content-Length: {len(workload.body)}")
-    return "\r\n".join([*lines, "", ""]).encode("ascii") + workload.body
+    return "\r\n".join([*lines, "", ""])
 
 
 def exchange(sock: socket.socket, workload: Workload, request: bytes) -> None:

@@ -60,23 +60,19 @@ def _gunicorn(worker_class: str, *options: str) -> Callable[[Target], list[str]]
     return command
 
 
-def _command(target: Target) -> list[str]:
-    arguments = ["-m", "uvicorn_worker", "--port", str(target.port)]
-    arguments += ["--timeout-keep-alive", KEEP_ALIVE]
-    if not target.access_log:
-        arguments += ["--log-level", "warning", "--no-access-log"]
-    return [*arguments, target.app]
-
-
-def _uvicorn(parser: str, loop: str, websockets: str) -> Callable[[Target], list[str]]:
+def _without_gunicorn(module: str, *options: str) -> Callable[[Target], list[str]]:
     def command(target: Target) -> list[str]:
-        arguments = ["-m", "uvicorn", "--port", str(target.port), "--http", parser]
-        arguments += ["--loop", loop, "--timeout-keep-alive", KEEP_ALIVE, "--ws", websockets]
+        arguments = ["-m", module, "--port", str(target.port), *options]
+        arguments += ["--timeout-keep-alive", KEEP_ALIVE]
         if not target.access_log:  # on, it writes to the standard output: a file here
             arguments += ["--log-level", "warning", "--no-access-log"]
         return [*arguments, target.app]
 
     return command
+
+
+def _uvicorn(parser: str, loop: str, websockets: str) -> Callable[[Target], list[str]]:
+    return _without_gunicorn("uvicorn", "--http", parser, "--loop", loop, "--ws", websockets)
 
 
 def _granian(target: Target) -> list[str]:
@@ -149,7 +145,16 @@ SERVERS = {
         Launch(
             name="command",
             summary="this checkout without Gunicorn: the command uvicorn-worker",
-            command=_command,
+            command=_without_gunicorn("uvicorn_worker"),
+            distributions=(*_STACK, "websockets"),
+            ours=True,
+            worker_package=True,
+            default=False,
+        ),
+        Launch(
+            name="supervisor",
+            summary="this checkout without Gunicorn: uvicorn-supervisor with one worker",
+            command=_without_gunicorn("uvicorn_supervisor", "--workers", "1"),
             distributions=(*_STACK, "websockets"),
             ours=True,
             worker_package=True,

@@ -20,18 +20,26 @@ BROWSER_HEADERS = {
     "Sec-Fetch-Site": "same-origin",
     "Priority": "u=0, i",
 }
+# `{}` in a target or a field: eight random hexadecimal digits, others in each request.
+VARIES = "{}"
+VARIED_HEADERS = BROWSER_HEADERS | {
+    "Referer": "https://www.example.com/items/{}?page=2",
+    "Cookie": "sessionid={}{}{}{}; csrf=Zk3v9Qw1Xb7Lr5Tn2Yc8; seen={}; theme=dark",
+    "X-Request-Id": "{}-{}",
+}
 JSON_ANSWER = b'{"id":42,"name":"benchmark","tags":["a","b","c"],"price":12.5}'
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Workload:
-    """One kind of traffic; every request is the same, for `/`."""
+    """One kind of traffic; every request is the same, but for what VARIES."""
 
     name: str
     summary: str
     app: str  # "module:attribute"
     expected: bytes  # the whole body of a right answer
     headers: dict[str, str]
+    target: str = "/"
     body: bytes = b""  # not empty: POST
     connections: int = 32
     access_log: bool = False
@@ -72,6 +80,14 @@ WORKLOADS = {
             app="apps:plaintext",
             expected=HELLO,
             headers=BROWSER_HEADERS,
+        ),
+        Workload(
+            name="varied",
+            summary="headers, with path, query, cookies and ids that never come again",
+            app="apps:plaintext",
+            expected=HELLO,
+            target="/items/{}?page=2&ref={}",
+            headers=VARIED_HEADERS,
         ),
         Workload(
             name="echo-1k",

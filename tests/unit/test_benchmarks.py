@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import TYPE_CHECKING
 
 import pytest
@@ -11,7 +12,7 @@ from tests.benchmarks import client, measure, report
 from tests.benchmarks.report import Sample, Spread
 from tests.benchmarks.rounds import Plan, measure_all
 from tests.benchmarks.servers import SERVERS, Target
-from tests.benchmarks.workloads import BROWSER_HEADERS, WORKLOADS
+from tests.benchmarks.workloads import BROWSER_HEADERS, VARIES, WORKLOADS
 
 if TYPE_CHECKING:
     from tests.benchmarks.environments import Environment
@@ -69,9 +70,12 @@ def test_errors_that_wrk_counts_invalidate_its_figures(
     assert client.parse_totals(wrk_output(**changes)).problem(least=13) == problem
 
 
-@pytest.mark.parametrize("workload", [one for one in WORKLOADS.values() if not one.websocket])
+SAME = [one for one in WORKLOADS.values() if not one.websocket and VARIES not in one.target]
+
+
+@pytest.mark.parametrize("workload", SAME, ids=lambda workload: workload.name)
 def test_wrk_and_our_client_send_the_same_request(workload: Workload) -> None:
-    lua, raw = client.script(workload), client.request_bytes(workload, 80)
+    lua, raw = client.script(workload, 80), client.request_bytes(workload, 80)
     for name, value in workload.headers.items():
         assert f'wrk.headers["{name}"] = "{value}"' in lua
         assert f"\r\n{name}: {value}\r\n".encode() in raw
@@ -81,8 +85,19 @@ def test_wrk_and_our_client_send_the_same_request(workload: Workload) -> None:
     assert ("wrk.body" in lua) is bool(workload.body)
 
 
+def test_what_varies_is_made_anew_in_each_request() -> None:
+    workload = WORKLOADS["varied"]
+    raw = client.request_bytes(workload, 80).decode()
+    (template,) = re.findall(r'"(GET .*)", math.random', client.script(workload, 80))
+    whole = template.replace("\\r\\n", "\r\n")
+    made = re.sub("%08x", raw[len("GET /items/") :][:8], whole)
+    assert made.replace("%%", "%") == raw
+    assert whole.count("%08x") == client.script(workload, 80).count("random(0, 4294967295)")
+    assert client.request_bytes(workload, 80) != client.request_bytes(workload, 80)
+
+
 def test_lua_strings_are_escaped() -> None:
-    assert client.lua_string('a"b\\c\nd') == '"a\\"b\\\\c\\nd"'
+    assert client.lua_string('a"b\\c\r\nd') == '"a\\"b\\\\c\\r\\nd"'
 
 
 def test_browser_headers_have_a_browsers_size() -> None:
