@@ -9,7 +9,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import click
-from click.shell_completion import CompletionItem
 
 from uvicorn_worker.errors import ConfigError, UsageError
 from uvicorn_worker.options import did_you_mean
@@ -18,6 +17,8 @@ from uvicorn_worker.values import BOOLEAN, PATH
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
+
+    from click.shell_completion import CompletionItem
 
     from uvicorn_worker.options import Option
     from uvicorn_worker.sources import Layer
@@ -152,6 +153,8 @@ class _Word(ParamType):
     def shell_complete(
         self, ctx: click.Context, param: click.Parameter, incomplete: str
     ) -> list[CompletionItem]:
+        from click.shell_completion import CompletionItem  # asked for by the shell only
+
         kind = self._option.kind
         if kind.metavar == PATH.metavar:
             return [CompletionItem(incomplete, type="file")]
