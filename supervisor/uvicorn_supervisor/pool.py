@@ -1,12 +1,8 @@
 """All workers: how many there are, who replaces whom, and how it ends. Pure.
 
-`Pool.step` takes note of what has happened and then looks at the whole: which seats are empty,
-which workers have been relieved, which are to be replaced. Nothing is planned ahead, so nothing
-has to be called off when a worker dies in the middle of it.
-
-**Seats.** A worker and the one that is to replace it share a slot. As soon as the younger one is
-ready, the older one is told to go; until then, the older one serves. `count` is how many seats
-there are to be.
+`Pool.step` takes note of what has happened and then looks at the whole: see `seating`. As soon as
+the younger of two workers in a seat is ready, the older one is told to go; until then, it serves.
+`count` is how many seats there are to be.
 
 **Releases.** A reload prepares a release. One worker of it, the canary, is started beside those
 that serve. When it is ready, the release takes over: everybody else is outdated and replaced. When
@@ -17,11 +13,11 @@ canary: nobody serves.
 from __future__ import annotations
 
 import signal
-from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
-from uvicorn_supervisor.lifecycle import READY, STOPPED, Cut, Kill, Retire, Worker, step
-from uvicorn_supervisor.limits import STABLE, Backoff, Limits
+from uvicorn_supervisor import seating
+from uvicorn_supervisor.lifecycle import READY, STOPPED, Cut, Kill, Retire
+from uvicorn_supervisor.limits import Limits
 from uvicorn_supervisor.messages import (
     CloseListeners,
     Exit,
@@ -34,7 +30,6 @@ from uvicorn_supervisor.messages import (
     Reopen,
     Resize,
     Say,
-    Spawn,
     Stop,
     Tell,
     Tick,
@@ -45,12 +40,11 @@ from uvicorn_supervisor.messages import (
     Withdraw,
 )
 from uvicorn_supervisor.releases import Releases
+from uvicorn_supervisor.staff import Staff
 from uvicorn_supervisor.successor import Successor
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from uvicorn_supervisor.lifecycle import Order
+    from uvicorn_supervisor.lifecycle import Worker
     from uvicorn_supervisor.messages import Action, Event, Level
 
 EXIT_STOPPED: Final = 0
@@ -64,45 +58,53 @@ FIRST_ATTEMPTS: Final = 3
 # counts for that time. (It calls `step` once a second at least.)
 PAUSED: Final = 5.0
 
-# Workers on their way out for each that is to serve: beyond it, nobody is replaced for a while.
-MOST_LEAVING: Final = 2
-
 
 class Pool:
     """The workers of one supervisor; the first event is a `Reload`."""
 
     def __init__(self, limits: Limits | None = None) -> None:
-        self.limits = limits or Limits()
         self.count = 0  # seats; the configuration says how many, then signals may
-        self.workers: dict[int, Worker] = {}  # by number; whoever has no process any more is gone
-        self.gone: dict[int, Worker] = {}  # whoever went in the latest step
+        self.staff = Staff(limits or Limits())
         self.releases = Releases()
         self.successor = Successor()
         self.ending = False
         self.exit_code = EXIT_STOPPED
         self._cut = False  # told to quit
         self._exited = False
-        self._numbers = 0
-        self._ever_ready = False
-        self._boots = Backoff()
-        self._deaths: dict[int, Backoff] = {}  # by slot
         self._looked: float | None = None
         self._actions: list[Action] = []
+
+    @property
+    def workers(self) -> dict[int, Worker]:
+        """Who has a process, or is about to, by number."""
+        return self.staff.workers
+
+    @property
+    def gone(self) -> dict[int, Worker]:
+        """Whose process has ended in the latest step."""
+        return self.staff.gone
+
+    @property
+    def limits(self) -> Limits:
+        return self.staff.limits
+
+    @property
+    def ready(self) -> int:
+        """How many workers serve."""
+        return self.staff.ready
 
     def step(self, event: Event, now: float) -> list[Action]:
         """Take note of an event and return what is to be done, in this order."""
         self._forgive_pause(now)
-        self._actions, self.gone = [], {}
+        self._actions = self.staff.actions = []
+        self.staff.gone = {}
         self._order(event, now)
         self._news(event, now)
         if self.ending:
             self._leave()
         else:
             self._try_candidate(now)
-            self._relieve(now)
-            self._shrink(now)
-            self._replace(now)
-            self._fill(now)
+            self._seat(now)
         return self._actions
 
     def next_deadline(self) -> float:
@@ -112,14 +114,8 @@ class Pool:
         if self.releases.preparing and self.releases.candidate is not None:
             instants.append(self.releases.candidate.deadline)
         if not self.ending:
-            pauses = (self._boots, *self._deaths.values())
-            instants += [pause.until for pause in pauses if pause.until > (self._looked or 0.0)]
+            instants += [until for until in self.staff.pauses() if until > (self._looked or 0.0)]
         return min(instants)
-
-    @property
-    def ready(self) -> int:
-        """How many workers serve."""
-        return sum(worker.state is READY for worker in self.workers.values())
 
     # -- orders of people
 
@@ -134,7 +130,7 @@ class Pool:
             case _ if self.ending:
                 pass
             case Reload():
-                self._boots, self._deaths = Backoff(), {}  # what failed may have been mended
+                self.staff.forget_failures()
                 self._drop_canary("a newer reload", now)
                 self._actions += self.releases.reload(self.limits.boot_deadline(now))
             case More() | Fewer() | Resize() | Withdraw():
@@ -173,15 +169,15 @@ class Pool:
         self._actions += self.successor.end(now)
         self._actions.append(CloseListeners())
         grace = self.limits.graceful and self.limits.graceful + self.limits.drain_delay
-        self._tell_all(Retire(reason, grace), now)
+        self.staff.advance_all(Retire(reason, grace), now)
 
     def _quit(self, now: float) -> None:
         if self._cut:
-            self._tell_all(Kill("told to quit twice"), now)
+            self.staff.advance_all(Kill("told to quit twice"), now)
             return
         self._cut = True
         self._end(EXIT_STOPPED, "the supervisor quits", now)
-        self._tell_all(Cut("the supervisor quits"), now)
+        self.staff.advance_all(Cut("the supervisor quits"), now)
 
     # -- what has happened
 
@@ -202,9 +198,11 @@ class Pool:
                     self._say("error", f"upgrade called off: {reason}")
             case Tick():
                 self._tick(now)
-        number = getattr(event, "number", None)
-        if number in self.workers:
-            self._advance(self.workers[number], event, now)
+        worker = self.workers.get(getattr(event, "number", 0))
+        if worker is not None:
+            changed = self.staff.advance(worker, event, now)
+            if changed.state is STOPPED:
+                self._lost(changed, getattr(event, "chance", 0.0), now)
 
     def _tick(self, now: float) -> None:
         self._actions += self.successor.tick(now)
@@ -212,8 +210,7 @@ class Pool:
         if candidate and self.releases.preparing and now >= candidate.deadline:
             reason = f"not prepared within {self.limits.boot:g} s"
             self._prepare_failed(PrepareFailed(candidate.release, reason, EXIT_BOOT_ERROR), now)
-        for worker in tuple(self.workers.values()):
-            self._advance(worker, Tick(), now)
+        self.staff.advance_all(Tick(), now)
 
     def _prepare_failed(self, event: PrepareFailed, now: float) -> None:
         if not self.releases.is_preparing(event.release):
@@ -233,35 +230,17 @@ class Pool:
         else:
             self._say("error", f"reload called off, workers serve on as they were: {reason}")
 
-    def _advance(self, worker: Worker, event: Event | Order, now: float) -> None:
-        """Let one worker take note of an event."""
-        changed, actions = step(worker, event, now, self.limits)
-        self._actions += actions
-        if changed.state is STOPPED:
-            del self.workers[worker.number]
-            self.gone[worker.number] = changed
-            self._lost(changed, getattr(event, "chance", 0.0), now)
-            return
-        self.workers[worker.number] = changed
-        if changed.state is READY and worker.state is not READY:
-            self._ever_ready, self._boots = True, Backoff()
-
     def _lost(self, worker: Worker, chance: float, now: float) -> None:
-        """Count a death or a failed boot."""
+        """Count a failure; at the very first boots, it may be the end."""
         if worker.number == self.releases.canary or self.ending:
             return  # a canary's is the end of its release: there is no other attempt
-        if worker.failed_boot:
-            self._boots = self._boots.failed(now, chance)
-            if not self._ever_ready:
-                self._first_boot_failed(worker, now)
-        elif not worker.told and worker.ready_at is not None:
-            stable = now - worker.ready_at >= STABLE
-            before = Backoff() if stable else self._deaths.get(worker.slot, Backoff())
-            self._deaths[worker.slot] = before.failed(now, chance)
+        self.staff.count_failure(worker, chance, now)
+        if worker.failed_boot and not self.staff.ever_ready:
+            self._first_boot_failed(worker, now)
 
     def _first_boot_failed(self, worker: Worker, now: float) -> None:
         says_so = worker.code in (EXIT_BOOT_ERROR, EXIT_APP_LOAD_ERROR)
-        if says_so or worker.late or self._boots.failures >= FIRST_ATTEMPTS:
+        if says_so or worker.late or self.staff.boots.failures >= FIRST_ATTEMPTS:
             code = worker.code if says_so and worker.code else EXIT_BOOT_ERROR
             self._say("error", f"workers cannot boot: {worker.reason}")
             self._end(code, "workers cannot boot", now)
@@ -277,10 +256,9 @@ class Pool:
         if not self.releases.serving:
             self._take_over(candidate.prepared)
         elif not candidate.canary:
-            if self._room_to_leave():
-                ready = [worker for worker in self.workers.values() if worker.state is READY]
-                seat = min(ready, key=lambda worker: worker.number).slot if ready else None
-                self.releases.try_with(self._spawn(seat, candidate.release, now))
+            if self.staff.room_to_leave(self.count):
+                seat = seating.oldest_seat(self.staff)
+                self.releases.try_with(self.staff.spawn(seat, candidate.release, now))
         elif canary is not None and canary.state is READY:
             self._take_over(candidate.prepared)
         elif canary is None or not canary.live:
@@ -290,83 +268,19 @@ class Pool:
     def _take_over(self, prepared: Prepared) -> None:
         first = not self.releases.serving
         self._actions += self.releases.take_over()
-        self.count, self.limits = prepared.count, prepared.limits
+        self.count, self.staff.limits = prepared.count, prepared.limits
         if not first:
             self._say("info", f"reload: release {prepared.release} serves, others are replaced")
 
-    def _relieve(self, now: float) -> None:
-        """Let workers go in whose seat a younger one serves."""
-        for seat in self._seats().values():
-            serving = [worker for worker in seat if worker.state is READY]
-            for worker in seat:
-                if serving and worker.number < serving[-1].number:
-                    reason = worker.due or "its successor has taken over"
-                    self._retire(worker, reason, now)
-
-    def _shrink(self, now: float) -> None:
-        """Empty seats that are too many: those in which nobody serves yet, then the oldest."""
-        seats = self._seats()
-        count = max(self.count, bool(self.releases.canary))
-        while len(seats) > count:
-            slot = min(seats, key=lambda slot: self._shrinks_first(seats[slot]))
-            seat = seats.pop(slot)
-            canary = self.workers.get(self.releases.canary)
-            if canary is not None and canary in seat and seats:
-                # It decides on a release: it may sit beside somebody.
-                self.workers[canary.number] = replace(canary, slot=min(seats))
-                seat.remove(canary)
-            for worker in seat:
-                self._retire(worker, "one worker fewer", now)
-
-    def _shrinks_first(self, seat: list[Worker]) -> tuple[bool, bool, int]:
-        serves = any(worker.state is READY for worker in seat)
-        canary = any(worker.number == self.releases.canary for worker in seat)
-        return serves, canary, seat[0].number if serves else -seat[0].number
-
-    def _replace(self, now: float) -> None:
-        """Start successors of workers that are outdated or due, the oldest first."""
-        seats = self._seats()
-        if self.releases.candidate is not None or len(seats) < self.count:
-            return
-        room = self.limits.max_replacing - sum(len(seat) > 1 for seat in seats.values())
-        for seat in sorted(seats.values(), key=lambda seat: seat[0].number):
-            worker = seat[-1]
-            if room <= 0 or not (self._room_to_leave() and self._may_try(now)):
-                return
-            if len(seat) > 1 or worker.state is not READY or not self._unfit(worker):
-                continue
-            room -= 1
-            if worker.crowded and worker.due.startswith("memory"):
-                if all(one[-1].state is READY for one in seats.values()):
-                    self._retire(worker, f"{worker.due}, and no room for two", now)
-                return
-            self._spawn(worker.slot, self.releases.serving, now)
-
-    def _fill(self, now: float) -> None:
-        """Start workers for empty seats."""
-        if not self.releases.serving:
-            return
-        seats = self._seats()
-        free = (slot for slot in range(1, 2 * self.count + 1) if slot not in seats)
-        for slot in list(free)[: max(0, self.count - len(seats))]:
-            pause = self._deaths.get(slot, Backoff())
-            if now >= pause.until and self._may_try(now):
-                self._spawn(slot, self.releases.serving, now)
-
-    def _unfit(self, worker: Worker) -> bool:
-        return bool(worker.due) or worker.release != self.releases.serving
-
-    def _may_try(self, now: float) -> bool:
-        """Whether another boot makes sense; while boots fail, one at a time."""
-        if now < self._boots.until:
-            return False
-        booting = any(worker.live and worker.state is not READY for worker in self._all())
-        return not (self._boots.failures and booting)
-
-    def _room_to_leave(self) -> bool:
-        """Whether one more worker may be on its way out; drains can be long."""
-        leaving = sum(worker.leaving for worker in self._all())
-        return leaving < MOST_LEAVING * max(1, self.count, self.limits.max_replacing)
+    def _seat(self, now: float) -> None:
+        """Let go who is not needed any more, start who is."""
+        staff, release = self.staff, self.releases.serving
+        seating.relieve(staff, now)
+        seating.shrink(staff, self.count, self.releases.canary, now)
+        if self.releases.candidate is None:
+            seating.replace_unfit(staff, self.count, release, now)
+        if release:
+            seating.fill(staff, self.count, release, now)
 
     def _leave(self) -> None:
         if not self.workers and not self._exited:
@@ -375,41 +289,10 @@ class Pool:
 
     # -- inside
 
-    def _all(self) -> Iterator[Worker]:
-        return iter(self.workers.values())
-
-    def _seats(self) -> dict[int, list[Worker]]:
-        """Return the workers that serve or are going to, by slot, in each the oldest first."""
-        seats: dict[int, list[Worker]] = {}
-        for worker in sorted(self._all(), key=lambda worker: worker.number):
-            if worker.live:
-                seats.setdefault(worker.slot, []).append(worker)
-        return seats
-
-    def _spawn(self, slot: int | None, release: int, now: float) -> int:
-        """Start a worker, in a seat of its own if none is given; return its number."""
-        seats = self._seats()
-        if slot is None:
-            slot = next(free for free in range(1, len(seats) + 2) if free not in seats)
-        self._numbers += 1
-        number = self._numbers
-        self.workers[number] = Worker(
-            number=number, slot=slot, release=release, deadline=self.limits.boot_deadline(now)
-        )
-        self._actions.append(Spawn(number, slot, release))
-        return number
-
-    def _retire(self, worker: Worker, reason: str, now: float) -> None:
-        self._advance(worker, Retire(reason, self.limits.graceful), now)
-
     def _drop_canary(self, reason: str, now: float) -> None:
         canary = self.workers.get(self.releases.canary)
         if canary is not None:
-            self._retire(canary, reason, now)
-
-    def _tell_all(self, order: Order, now: float) -> None:
-        for worker in tuple(self.workers.values()):
-            self._advance(worker, order, now)
+            self.staff.retire(canary, reason, now)
 
     def _say(self, level: Level, text: str) -> None:
         self._actions.append(Say(level, text))
@@ -419,5 +302,4 @@ class Pool:
         gap = 0.0 if self._looked is None else now - self._looked
         self._looked = now
         if gap > PAUSED:
-            for worker in tuple(self.workers.values()):
-                self.workers[worker.number] = replace(worker, deadline=worker.deadline + gap)
+            self.staff.postpone(gap)
