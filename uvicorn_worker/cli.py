@@ -57,10 +57,11 @@ SUPERVISOR: Final = "uvicorn-supervisor"
 # Its options that this command knows as well, to say so; and names of others, with their flags.
 FOR_SUPERVISOR: Final = ("workers", "reload")
 SUPERVISORS: Final = (
-    "reload_dir", "reload_dirs", "reload_include", "reload_includes", "reload_exclude",
-    "reload_excludes", "reload_delay", "timeout_worker_healthcheck", "timeout_boot", "preload",
-    "pid", "limit_worker_memory", "worker_memory_interval", "limit_worker_age", "drain_delay",
-    "max_replacing",
+    "access_logfile", "drain_delay", "error_logfile", "hooks", "limit_worker_age",
+    "limit_worker_age_jitter", "limit_worker_memory", "max_replacing", "metrics", "pid", "preload",
+    "reload_delay", "reload_dir", "reload_dirs", "reload_exclude", "reload_excludes",
+    "reload_include", "reload_includes", "timeout", "timeout_boot", "timeout_worker_healthcheck",
+    "worker_memory_interval",
 )  # fmt: skip
 ELSEWHERE: Final = dict.fromkeys(SUPERVISORS, SUPERVISOR)
 
@@ -110,7 +111,7 @@ def read(words: Sequence[str], environ: MutableMapping[str, str]) -> Told | None
         by_topic([*OPTIONS.values(), CONFIG_FILE]),
         about=ABOUT,
         version=__version__,
-        elsewhere=_supervisors_flags(words),
+        elsewhere=_foreign_flags(words),
     )
     line = command.read(words)
     if line is None:
@@ -146,9 +147,10 @@ def by_topic(options: Iterable[Option]) -> list[Option]:
 # -- what is the supervisor's
 
 
-def _supervisors_flags(words: Sequence[str]) -> dict[str, str]:
+def _foreign_flags(words: Sequence[str]) -> dict[str, str]:
     flags = [f"--{name.replace('_', '-')}" for name in SUPERVISORS]
-    return {flag: f"{flag} is an option of {_supervisors_line(words)}" for flag in flags}
+    said = {flag: f"{flag} is an option of {_supervisors_line(words)}" for flag in flags}
+    return {**said, "--http2": "--http2: HTTP/2 is not served here; a proxy in front can"}
 
 
 def _supervisors_line(words: Sequence[str]) -> str:

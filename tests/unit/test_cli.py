@@ -71,6 +71,8 @@ USAGE = [
     (f"{A} --reload", f"--reload needs uvicorn-supervisor: uvicorn-supervisor {A} --reload"),
     (f"{A} --reload-dir src", "--reload-dir is an option of uvicorn-supervisor"),
     (f"{A} --preload", "--preload is an option of uvicorn-supervisor"),
+    (f"{A} --http2", "--http2: HTTP/2 is not served here"),
+    (f"{A} --timeout 30", "--timeout is an option of uvicorn-supervisor"),
     (f"{A} --port 80 --uds a", "--port has no effect with --uds"),
     (f"{A} --host a --fd 3", "--host has no effect with --fd"),
     (f"{A} --port 80 -b a:1", "--port has no effect with --bind"),
@@ -227,6 +229,32 @@ def _words(flag: str, text: str, *, switch: bool) -> list[str]:
     if not switch:
         return [flag, text]
     return [flag if text in ("1", "true") else f"--no-{flag[2:]}"]
+
+
+TUTORIALS = [
+    "main:app",
+    "app:app --host 0.0.0.0 --port 8080",
+    "app:app --log-level debug",
+    "app:app --timeout-keep-alive 5 --limit-concurrency 100 --limit-max-requests 1000",
+    "--factory main:create_app",
+    "main:app --uds /tmp/uvicorn.sock --proxy-headers --forwarded-allow-ips=*",
+    "main:app --fd 0",
+    "main:app --ssl-keyfile=./key.pem --ssl-certfile=./cert.pem",
+    "main:app --loop uvloop --http httptools --ws websockets --lifespan on --interface asgi3",
+    "main:app --ws-max-size 16777216 --ws-ping-interval 20.0 --ws-per-message-deflate true",
+    "main:app --no-access-log --no-use-colors --no-server-header --no-date-header --root-path /v1",
+    "main:app --header X-Frame-Options:DENY --backlog 2048 --app-dir src --workers 1",
+    "main:app --log-config logging.yaml --h11-max-incomplete-event-size 65536",
+    "app:app --bind 0.0.0.0:8000 --graceful-timeout 30 --keep-alive 5 --max-requests 1000",
+]
+
+
+@pytest.mark.parametrize("line", TUTORIALS)
+def test_command_lines_of_tutorials_are_taken(line: str) -> None:
+    told = read(line.split(), {})
+
+    assert told is not None
+    assert (told.warnings, told.notes) == ([], [])
 
 
 # -- help
