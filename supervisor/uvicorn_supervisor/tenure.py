@@ -115,15 +115,10 @@ class Tenure:
         state.draining = True
         state.lifespan_state["draining"] = True
         end = at + self._worker.plan.config.drain_delay
-        timer = asyncio.get_running_loop().call_later(end - time.monotonic(), self._news.tell)
-        await self._news.find(
-            lambda: True if self._in_a_hurry() or time.monotonic() >= end else None
-        )
-        timer.cancel()
-        return min(end, time.monotonic())
-
-    def _in_a_hurry(self) -> bool:
-        return self._worker.orders.quit_at is not None
+        delay = asyncio.get_running_loop().create_task(asyncio.sleep(end - time.monotonic()))
+        await self._news.done(delay, lambda: self._worker.orders.quit_at is not None)
+        delay.cancel()
+        return time.monotonic()
 
     def _told(self) -> tuple[Why, float] | None:
         """Return why the worker is to go, and since when; None: it is not."""

@@ -1,0 +1,78 @@
+"""Memory, age and the delay of a drain, with real workers; and a reload that takes its time."""
+
+from __future__ import annotations
+
+import signal
+import time
+from typing import TYPE_CHECKING
+
+from tests.support.waiting import eventually
+
+if TYPE_CHECKING:
+    from tests.support.supervisor import StartSupervisor
+
+APP = "tests.apps.basic:app"
+
+HOARDER = """
+from tests.apps.basic import app as basic
+hoard = []
+
+async def app(scope, receive, send):
+    if scope["type"] == "http" and scope["path"] == "/hoard":
+        hoard.append(bytearray(b"x" * 80_000_000))
+        scope = {**scope, "path": "/pid"}
+    await basic(scope, receive, send)
+"""
+
+
+def test_a_worker_that_has_grown_is_replaced(supervisor: StartSupervisor) -> None:
+    server = supervisor(
+        "hoarder:app", "--limit-worker-memory", "80MiB", "--worker-memory-interval", "0.1",
+        files={"hoarder.py": HOARDER},
+    )  # fmt: skip
+    before = server.wait_for_workers(1)
+
+    server.get("/hoard")
+
+    server.wait_for_workers(1, without=before)
+    assert "-> draining (memory " in server.log_text()
+
+
+def test_workers_are_replaced_by_age_one_at_a_time(supervisor: StartSupervisor) -> None:
+    server = supervisor(APP, "--workers", "2", "--limit-worker-age", "1")
+    before = server.wait_for_workers(2)
+
+    eventually(lambda: len(server.marked("start")) >= 4)
+
+    server.wait_for_log("-> draining (age)", count=2)
+    eventually(lambda: not server.worker_pids() & before)
+
+
+def test_a_drain_delay_announces_the_end_and_still_accepts(supervisor: StartSupervisor) -> None:
+    server = supervisor(APP, "--workers", "2", "--drain-delay", "1.5")
+    server.wait_for_workers(2)
+
+    server.signal(signal.SIGTERM)
+    began = time.monotonic()
+    server.wait_for_log("the supervisor stops", count=2)
+    eventually(lambda: server.get("/pid").headers.get("connection") == "close")
+
+    assert server.get("/pid").status == 200, "new connections are accepted"
+    assert server.wait_exit() == 0
+    assert time.monotonic() - began >= 1.4
+
+
+def test_nobody_waits_for_an_import_at_a_reload(supervisor: StartSupervisor) -> None:
+    good = "from tests.apps.basic import app\n"
+    server = supervisor("shop:app", files={"shop.py": good})
+    before = server.wait_for_workers(1)
+    (server.folder / "shop.py").write_text("import time; time.sleep(2)\n" + good)
+
+    server.signal(signal.SIGHUP)
+    longest = 0.0
+    while before & server.worker_pids():
+        began = time.monotonic()
+        assert server.get("/pid").status == 200
+        longest = max(longest, time.monotonic() - began)
+
+    assert longest < 1.0, "0.3 s on a machine that does nothing else"
