@@ -19,7 +19,6 @@ from uvicorn_worker.advice import find_void
 from uvicorn_worker.binds import parse_bind
 from uvicorn_worker.config import APPLICATION, BINDING, LOGGING, TLS, Config
 from uvicorn_worker.errors import EXIT_STOPPED, ConfigError, UsageError, WorkerError, exit_code
-from uvicorn_worker.flags import Command
 from uvicorn_worker.options import options_of
 from uvicorn_worker.serverconfig import (
     LIMITS,
@@ -30,15 +29,18 @@ from uvicorn_worker.serverconfig import (
     WEBSOCKETS,
 )
 from uvicorn_worker.sourcefiles import CONFIG_FILE, gather
+from uvicorn_worker.words import read_plainly
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, MutableMapping, Sequence
 
+    from uvicorn_worker.flags import Command
     from uvicorn_worker.options import Option
     from uvicorn_worker.sources import Layer
 
 NAME: Final = "uvicorn-worker"
 CHECK: Final = "check"
+COMPLETE: Final = "_UVICORN_WORKER_COMPLETE"  # the variable by which a shell asks for completion
 ABOUT: Final = f"""Serve APP, named as MODULE:ATTRIBUTE, in one process.
 
 Options also come from UVICORN_* variables, from --env-file, from --config or [tool.uvicorn] of
@@ -106,14 +108,9 @@ def read(words: Sequence[str], environ: MutableMapping[str, str]) -> Told | None
     Raises:
         ConfigError: something in it is wrong.
     """
-    command = Command(
-        NAME,
-        by_topic([*OPTIONS.values(), CONFIG_FILE]),
-        about=ABOUT,
-        version=__version__,
-        elsewhere=_foreign_flags(words),
-    )
-    line = command.read(words)
+    line = None if COMPLETE in environ else read_plainly(words, {**OPTIONS, "config": CONFIG_FILE})
+    if line is None:
+        line = make_command(words).read(words)
     if line is None:
         return None
     refuse_void_addresses(line)
@@ -122,6 +119,19 @@ def read(words: Sequence[str], environ: MutableMapping[str, str]) -> Told | None
     if "app" not in values:
         raise UsageError(f"APP is missing: {NAME} MODULE:ATTRIBUTE, like {NAME} main:app")
     return Told(make_config(values), values, warnings, notes)
+
+
+def make_command(words: Sequence[str]) -> Command:
+    """Return what knows all of a command line; `words` are for what it says of mistakes."""
+    from uvicorn_worker.flags import Command
+
+    return Command(
+        NAME,
+        by_topic([*OPTIONS.values(), CONFIG_FILE]),
+        about=ABOUT,
+        version=__version__,
+        elsewhere=_foreign_flags(words),
+    )
 
 
 def make_config(values: Layer) -> Config:

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from uvicorn_worker.errors import ConfigError, UsageError
+from uvicorn_worker.errors import UsageError
 from uvicorn_worker.options import did_you_mean
-from uvicorn_worker.sources import Given, check
 from uvicorn_worker.values import BOOLEAN, PATH
+from uvicorn_worker.words import read_values
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -74,14 +74,8 @@ class Command(click.Command):
             raise UsageError(_one_line(exc)) from None
         if not isinstance(found, dict):
             return None
-        try:
-            return {
-                name: _read(self.options[name], value)
-                for name, value in found.items()
-                if value is not None and value != ()
-            }
-        except ConfigError as exc:
-            raise UsageError(str(exc)) from None
+        given = {name: value for name, value in found.items() if value not in (None, ())}
+        return read_values(given, self.options)
 
     def _no_such_flag(self, flag: str) -> str:
         if flag in self.elsewhere:
@@ -179,20 +173,6 @@ def _version_option(version: str) -> click.Option:
         callback=show,
         help="Show the version and exit.",
     )
-
-
-# -- a word -> a value
-
-
-def _read(option: Option, words: Any) -> Given:
-    """Return the value of a flag: a text, several of them, or what a switch says."""
-    place = option.flags[0] if option.name != "app" else "APP"
-    if isinstance(words, bool):
-        return check(option, words, place)
-    if option.kind.many:
-        values: list[Any] = [option.parse(text, place) for text in words]
-        return check(option, tuple(item for value in values for item in value), place)
-    return check(option, option.parse(words, place), place)
 
 
 def _one_line(exc: click.ClickException) -> str:

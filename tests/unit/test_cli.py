@@ -10,9 +10,11 @@ import pytest
 
 from uvicorn_worker import __version__
 from uvicorn_worker.advice import find_risks, find_void
-from uvicorn_worker.cli import OPTIONS, main, read
+from uvicorn_worker.cli import OPTIONS, main, make_command, read
 from uvicorn_worker.config import Config
+from uvicorn_worker.sourcefiles import CONFIG_FILE
 from uvicorn_worker.sources import Given
+from uvicorn_worker.words import read_plainly
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -255,6 +257,30 @@ def test_command_lines_of_tutorials_are_taken(line: str) -> None:
 
     assert told is not None
     assert (told.warnings, told.notes) == ([], [])
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        *(line for line in TUTORIALS if "=" not in line),
+        "-b a:1 --bind b:2 x:y --header A:1 --header B:2 --port 1 --port 2",
+        "x:y --access-log --no-access-log --uds --port --config a.toml",
+        "x:y --header A:1 --forwarded-allow-ips a,b --use-colors",
+    ],
+)
+def test_plain_lines_are_read_as_click_reads_them(line: str) -> None:
+    words = line.split()
+    plain = read_plainly(words, {**OPTIONS, "config": CONFIG_FILE})
+
+    assert plain is not None
+    assert plain == make_command(words).read(words)
+
+
+@pytest.mark.parametrize(
+    "line", ["a b", "a --help", "a --port", "a --prot 1", "--port=1", "a --", "-w4"]
+)
+def test_other_lines_are_left_to_click(line: str) -> None:
+    assert read_plainly(line.split(), OPTIONS) is None
 
 
 # -- help

@@ -74,6 +74,7 @@ WORKER = Layers(
         ("scoreboard", "state"),
         ("advice",),
         ("binds", "flags", "logfiles", "sourcefiles", "tracing"),
+        ("words",),
         ("sources",),
         ("config",),  # what one process is told, and in it
         ("serverconfig",),  # what every layer above is given
@@ -115,6 +116,7 @@ WORKER = Layers(
         "values": IMPURE,
         "advice": IMPURE,
         "sources": IMPURE,
+        "words": IMPURE,
         "http1.body": IMPURE,
         "http1.head": IMPURE,
         "http1.parser": IMPURE,
