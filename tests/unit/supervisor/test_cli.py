@@ -1,0 +1,103 @@
+"""The command line of uvicorn-supervisor: what it becomes, and what is refused."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from uvicorn_supervisor.cli import main, read
+from uvicorn_worker.errors import ConfigError, UsageError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Work in a folder without a pyproject.toml."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("words", "environ", "bind"),
+    [
+        ([], {}, ()),
+        ([], {"PORT": "5000"}, ("0.0.0.0:5000",)),
+        (["--port", "80"], {"PORT": "5000"}, ()),
+        (["--uds", "app.sock"], {"PORT": "5000"}, ()),
+        (["--bind", "[::]:80"], {"PORT": "5000"}, ("[::]:80",)),
+        ([], {"PORT": "5000", "UVICORN_HOST": "::1"}, ()),
+        ([], {"PORT": " "}, ()),
+    ],
+)
+def test_a_platforms_port_counts_where_nothing_else_is_said(
+    words: list[str], environ: dict[str, str], bind: tuple[str, ...]
+) -> None:
+    told = read(["shop:app", *words], dict(environ))
+
+    assert told is not None
+    assert tuple(told.config.bind) == bind
+
+
+@pytest.mark.parametrize(
+    ("environ", "words", "count"),
+    [
+        ({}, [], 1),
+        ({"WEB_CONCURRENCY": "3"}, [], 3),
+        ({"WEB_CONCURRENCY": "3", "UVICORN_WORKERS": "4"}, [], 4),
+        ({"WEB_CONCURRENCY": "3"}, ["-w", "5"], 5),
+    ],
+)
+def test_workers_are_counted_by_the_strongest_place(
+    environ: dict[str, str], words: list[str], count: int
+) -> None:
+    told = read(["shop:app", *words], environ)
+
+    assert told is not None
+    assert told.config.count == count
+
+
+def test_a_reload_reads_files_again(here: Path) -> None:
+    pytest.importorskip("dotenv")
+    file = here / ".env"
+    environ: dict[str, str] = {}
+    file.write_text("UVICORN_WORKERS=2\n")
+    first = read(["shop:app", "--env-file", ".env"], dict(environ))
+    file.write_text("UVICORN_WORKERS=3\n")
+
+    second = read(["shop:app", "--env-file", ".env"], dict(environ))
+
+    assert first is not None
+    assert second is not None
+    assert (first.config.count, second.config.count) == (2, 3)
+
+
+@pytest.mark.parametrize(
+    ("words", "error", "text"),
+    [
+        ([], UsageError, "APP is missing: uvicorn-supervisor MODULE:ATTRIBUTE"),
+        (["shop:app", "--worker", "4"], UsageError, "--worker: there is no such option"),
+        (["shop:app", "--workers", "many"], UsageError, "expected a whole number or auto"),
+        (["shop:app", "--reload", "--preload"], ConfigError, "reload and preload: one of them"),
+    ],
+)
+def test_mistakes_are_told_in_one_line(
+    words: list[str], error: type[Exception], text: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(error) as caught:
+        read(words, {})
+    assert text in str(caught.value)
+
+    assert main(words) == (2 if error is UsageError else 1)
+    assert len(capsys.readouterr().err.splitlines()) == 1
+
+
+def test_help_is_readable(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--help"]) == 0
+
+    text = capsys.readouterr().out
+    assert "--limit-worker-memory" in text
+    assert "--reload-dir" in text
+    assert max(map(len, text.splitlines())) <= 80
