@@ -566,3 +566,28 @@ def test_an_endless_answer_ends_when_its_connection_fails(http: Http) -> None:
         eventually(lambda: errors)
         assert isinstance(errors[0], ClientDisconnected)
         eventually(lambda: not server.server.state.cycles)
+
+
+def test_answer_to_a_transport_that_has_just_broken_is_the_clients_fault(http: Http) -> None:
+    """uvloop raises RuntimeError there, which an application would not take for a disconnect."""
+    ended: list[Exception | None] = []
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        for one in server.server.state.connections:
+            one.transport.abort()
+        try:
+            await send(START)
+            await send(END)
+        except Exception as exc:
+            ended.append(exc)
+            raise
+        ended.append(None)
+
+    with serve(app, http=http, lifespan="off") as server:
+        with socket.create_connection(server.address) as client:
+            client.sendall(GET)
+            with contextlib.suppress(ConnectionResetError):
+                assert client.recv(1) == b""
+        eventually(lambda: ended)
+        assert isinstance(ended[0], ClientDisconnected | None)
+        assert server.messages(logging.ERROR) == []
