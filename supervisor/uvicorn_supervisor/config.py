@@ -31,6 +31,12 @@ if TYPE_CHECKING:
 
 RELOADING: Final = "Reloading"  # a topic of `--help`
 
+# What a supervisor makes at its start, and keeps.
+FIXED: Final = (
+    "host", "port", "uds", "uds_mode", "fd", "bind", "backlog", "pid", "hooks", "reload",
+    "reload_dirs", "reload_includes", "reload_excludes", "reload_delay", "worker_memory_interval",
+)  # fmt: skip
+
 # Whoever edits code does not wait for requests that the old code still answers.
 RELOADING_GRACE: Final = 1.0
 
@@ -197,6 +203,10 @@ class SupervisorConfig(Config):
     def count(self) -> int:
         """Workers to keep ready; with `auto` one, which is measured."""
         return 1 if self.workers == AUTO else self.workers or 1
+
+    def fixed(self, first: SupervisorConfig) -> list[str]:
+        """Return the names of options that differ from `first`, and take a start or an upgrade."""
+        return [name for name in FIXED if getattr(self, name) != getattr(first, name)]
 
     def limits(self) -> Limits:
         graceful = self.timeout_graceful_shutdown

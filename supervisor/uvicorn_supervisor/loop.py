@@ -32,6 +32,7 @@ from uvicorn_supervisor.messages import (
     Say,
     Spawn,
     StartUpgrade,
+    Stop,
     Tell,
     Tick,
     UpgradeFailed,
@@ -96,6 +97,8 @@ class Supervisor:
         self._journal = Journal()
         self._queue: deque[Event] = deque()
         self._announced = False
+        # Those that this process was started with; who closes the window takes them away.
+        self._terminals = [descriptor for descriptor in range(3) if os.isatty(descriptor)]
         self._unsized = config.workers == AUTO
         self._exit_code: int | None = None
         self._watcher: Watcher | None = None
@@ -150,9 +153,7 @@ class Supervisor:
                 self._place.passed_on()
                 yield UpgradeReady()
             if number in ORDERS:
-                if ORDERS[number] == Reopen():
-                    reopen_logs()
-                yield ORDERS[number]
+                yield self._meant(ORDERS[number])
         if self._watcher is not None:
             yield from self._changes(self._watcher)
         yield from self._observer.observe(self._first.worker_memory_interval)
@@ -163,6 +164,15 @@ class Supervisor:
         yield from self._nursery.news()
         yield from self._reap()
         yield Tick()
+
+    def _meant(self, order: Event) -> Event:
+        """Return what a signal means here."""
+        if order == Reopen():
+            reopen_logs()
+        if order == Reload() and self._terminals and not any(map(os.isatty, self._terminals)):
+            log.info("SIGHUP: the terminal is gone")
+            return Stop()
+        return order
 
     def _changes(self, watcher: Watcher) -> Iterator[Event]:
         news = watcher.read()

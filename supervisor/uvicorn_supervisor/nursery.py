@@ -75,6 +75,8 @@ class Nursery:
             config = self._next or self._read()
             self._next = None
             configure_logging(config)
+            if changed := config.fixed(self.view.config):
+                log.warning("Until an upgrade (SIGUSR2) these stay: %s", ", ".join(changed))
             self._configs[release] = config
             if config.preload:
                 self._loaders[release] = Loader(self._assignment(config, release), self._system)

@@ -43,6 +43,7 @@ class RunningCommand:
         env: Mapping[str, str] | None = None,
         expect_exit: int | None = 0,
         pass_fds: Sequence[int] = (),
+        stdin: int = subprocess.DEVNULL,
     ) -> None:
         """Start Python with `command` and `words`, in an environment with `env` added.
 
@@ -59,7 +60,7 @@ class RunningCommand:
                 [sys.executable, *command, *words],
                 cwd=folder,
                 env=environment({"MARKS": str(self.marks_file), **(env or {})}),
-                stdin=subprocess.DEVNULL,
+                stdin=stdin,
                 stdout=output,
                 stderr=output,
                 pass_fds=pass_fds,

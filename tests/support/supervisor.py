@@ -18,6 +18,7 @@ import os
 import re
 import signal
 import socket
+import subprocess
 from typing import TYPE_CHECKING
 
 from tests.support.command import RunningCommand
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
             files: Mapping[str, str] | None = None,
             own_address: bool = False,
             expect_exit: int | None = 0,
+            stdin: int = ...,
         ) -> RunningSupervisor: ...
 
 
@@ -60,6 +62,7 @@ class RunningSupervisor(RunningCommand):
         env: Mapping[str, str] | None = None,
         own_address: bool = False,
         expect_exit: int | None = 0,
+        stdin: int = subprocess.DEVNULL,
     ) -> None:
         """Start `uvicorn-supervisor app words`, on a socket of ours unless `own_address`."""
         with contextlib.ExitStack() as stack:
@@ -76,6 +79,7 @@ class RunningSupervisor(RunningCommand):
                 env=env,
                 expect_exit=expect_exit,
                 pass_fds=passed,
+                stdin=stdin,
             )
             if not own_address:
                 self._address = listener.getsockname()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import pty
 import re
 import signal
 import socket
@@ -307,3 +308,34 @@ def test_withdrawn_workers_come_back_at_a_reload(supervisor: StartSupervisor) ->
     server.signal(signal.SIGHUP)
 
     server.wait_for_workers(2, without=before)
+
+
+def test_a_reload_reads_options_again_and_names_those_that_stay(
+    supervisor: StartSupervisor,
+) -> None:
+    toml = "[tool.uvicorn]\nworkers = {}\nbacklog = {}\n"
+    server = supervisor(APP, files={"pyproject.toml": toml.format(1, 100)})
+    server.wait_for_workers(1)
+
+    (server.folder / "pyproject.toml").write_text(toml.format(3, 200))
+    server.signal(signal.SIGHUP)
+    server.wait_for_workers(3)
+    assert "Until an upgrade (SIGUSR2) these stay: backlog" in server.log_text()
+
+    (server.folder / "pyproject.toml").write_text(toml.format("'many'", 200))
+    before = server.worker_pids()
+    server.signal(signal.SIGHUP)
+    server.wait_for_log("Reload called off, workers serve on as they were: pyproject.toml")
+    assert server.worker_pids() == before
+
+
+def test_a_window_that_is_closed_ends_it(supervisor: StartSupervisor) -> None:
+    ours, theirs = pty.openpty()
+    server = supervisor(APP, stdin=theirs)
+    os.close(theirs)
+    server.wait_for_workers(1)
+
+    os.close(ours)  # the session's leader is told by SIGHUP, where it has this terminal
+    server.signal(signal.SIGHUP)
+
+    assert server.wait_exit() == 0
