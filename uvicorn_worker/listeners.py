@@ -62,7 +62,7 @@ class Acceptor:
         self._factory = factory
         self._tls = tls
         self._limit = state.config.limit_connections
-        self._opening: set[asyncio.Task[None]] = set()
+        self._opening: dict[asyncio.Task[None], socket.socket] = {}
         self._watching = False
         self._retry: asyncio.TimerHandle | None = None
         self._warn_at = 0.0
@@ -99,12 +99,22 @@ class Acceptor:
 
     def hurry(self, timeout: float = DRAIN_HANDSHAKE_TIMEOUT) -> None:
         """Give handshakes that are under way `timeout` more seconds."""
-        for task in self._opening:
-            self._state.loop.call_later(timeout, task.cancel)
+        if self._opening:
+            self._state.loop.call_later(timeout, self._give_up)
+
+    def _give_up(self) -> None:
+        """Cancel handshakes; who has its protocol by now is a connection like any other.
+
+        uvloop would close its transport and never tell the protocol.
+        """
+        made = {connection.sock for connection in self._state.connections}
+        for task, sock in self._opening.items():
+            if sock not in made:
+                task.cancel()
 
     def _opened(self, task: asyncio.Task[None]) -> None:
         """A connection has its protocol now, or its handshake has failed."""
-        self._opening.discard(task)
+        del self._opening[task]
         self.connection_lost()
 
     def connection_lost(self) -> None:
@@ -172,7 +182,7 @@ class Acceptor:
             with contextlib.suppress(OSError):
                 sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         task = self._state.loop.create_task(self._connect(sock, peer))
-        self._opening.add(task)
+        self._opening[task] = sock
         task.add_done_callback(self._opened)
 
     async def _connect(self, sock: socket.socket, peer: object) -> None:

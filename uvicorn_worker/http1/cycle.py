@@ -360,44 +360,30 @@ class RequestCycle:
         """
         kind = message["type"]
         state = self._state
-        try:
-            if kind == "http.response.body":
-                if state is HEAD:
-                    if message.get("more_body", False) or self._trailers:
-                        self._begin(message)
-                    else:
-                        self._respond(message.get("body", b""))
-                        return
-                elif state is BODY:
-                    self._write_body(message)
+        if kind == "http.response.body":
+            if state is HEAD:
+                if message.get("more_body", False) or self._trailers:
+                    self._begin(message)
                 else:
-                    raise self._refusal(kind)
-            elif kind == "http.response.start" and state is START:
-                self.status = status = message["status"]
-                self._parts, self._length, self._special = read_fields(
-                    status, message.get("headers", ())
-                )
-                if message.get("trailers", False):
-                    self._expect_trailers()
-                self._state = HEAD
-                return
+                    self._respond(message.get("body", b""))
+                    return
+            elif state is BODY:
+                self._write_body(message)
             else:
-                await self._send_extension(kind, message)
-            if self._owner.write_paused and self._state is not DONE:
-                await self._owner.drained()
-        except RuntimeError as exc:
-            self._write_failed(exc)
-
-    def _write_failed(self, exc: RuntimeError) -> None:
-        """Raise what a failed write means to the application.
-
-        uvloop refuses to write to a transport that has just broken, and tells of the loss in the
-        next turn of the loop only.
-        """
-        if not self._owner.transport.is_closing():
-            raise exc
-        self.lose()
-        raise ClientDisconnected("the client has left") from None
+                raise self._refusal(kind)
+        elif kind == "http.response.start" and state is START:
+            self.status = status = message["status"]
+            self._parts, self._length, self._special = read_fields(
+                status, message.get("headers", ())
+            )
+            if message.get("trailers", False):
+                self._expect_trailers()
+            self._state = HEAD
+            return
+        else:
+            await self._send_extension(kind, message)
+        if self._owner.write_paused and self._state is not DONE:
+            await self._owner.drained()
 
     async def _send_extension(self, kind: object, message: Message) -> None:
         """Take a message of one of the extensions; raises where it has no place."""
