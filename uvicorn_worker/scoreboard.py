@@ -122,14 +122,16 @@ class Slot:
             self._board._floats[base + _HEARTBEAT] = now
 
     def set_phase(self, phase: Phase) -> None:
-        """Say where the worker is in its life; READY also is `Scoreboard.boot_succeeded`.
+        """Say where the worker is in its life; READY after a boot is `Scoreboard.boot_succeeded`.
 
         A worker that starts to drain says so *before* it asks about its siblings: of two that
         drain at the same moment, one at least then sees that the other is no longer ready.
         """
         if self._is_ours():
-            self._board._ints[self._base + _PHASE] = phase
-            if phase is READY:
+            ints, field = self._board._ints, self._base + _PHASE
+            booted = phase is READY and ints[field] == BOOTING
+            ints[field] = phase
+            if booted:
                 self._board.boot_succeeded()
 
     def exit(self) -> None:
@@ -238,6 +240,19 @@ class Scoreboard:
         return sum(
             view.heartbeat == 0.0 or now - view.heartbeat <= FRESH
             for view in self.siblings(except_slot, READY, KEPT, now=now)
+        )
+
+    def has_company(self, except_slot: Slot, now: float | None = None) -> bool:
+        """Return whether there are other workers, or were until a moment ago.
+
+        Whoever has beaten in the last `FRESH` seconds and is gone may be about to be replaced:
+        between the end of a worker and the reservation for the next one nobody knows of either.
+        """
+        now = time.monotonic() if now is None else now
+        gone = self._in_phases((EXITED,), except_slot)
+        return bool(
+            any(now - view.heartbeat <= FRESH for view in gone)
+            or self.siblings(except_slot, BOOTING, READY, DRAINING, KEPT, now=now)
         )
 
     def successors(

@@ -17,6 +17,8 @@ from tests.support.processes import alive
 from tests.support.waiting import eventually
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from tests.support.gunicorn import RunningGunicorn, StartGunicorn
 
 APP = "tests.apps.report:app"
@@ -321,6 +323,30 @@ def test_max_requests_recycles_the_worker(gunicorn: StartGunicorn) -> None:
     assert 5 <= second <= 7
     assert server.log_text().count("Autorestarting worker after current request.") >= 2
     assert "exited with code" not in server.log_text()
+
+
+BOOTS_WHEN_OPEN = """
+import os, time
+while os.path.exists(os.environ["CLOSED"]):
+    time.sleep(0.02)
+from tests.apps.report import app
+"""
+
+
+def test_workers_take_turns_at_max_requests(gunicorn: StartGunicorn, tmp_path: Path) -> None:
+    """The last one that serves goes beyond its limit until the other one's successor is there."""
+    closed = tmp_path / "closed"
+    files, variables = {"mine.py": BOOTS_WHEN_OPEN}, {"CLOSED": str(closed)}
+    server = gunicorn("mine:app", "--workers=2", "--max-requests=5", files=files, env=variables)
+    old = server.wait_for_workers(2)
+    closed.touch()
+
+    answered_by = [told(server)["pid"] for _ in range(30)]
+
+    assert set(answered_by) <= old
+    assert len(set(answered_by[10:])) == 1
+    closed.unlink()
+    eventually(lambda: told(server)["pid"] not in old and server.worker_pids().isdisjoint(old))
 
 
 def test_jitter_is_drawn_for_every_worker(gunicorn: StartGunicorn) -> None:

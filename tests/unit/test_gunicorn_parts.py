@@ -150,6 +150,23 @@ def test_a_worker_is_irreplaceable_when_boots_fail_and_nobody_else_serves() -> N
     assert not family.irreplaceable()
 
 
+def test_a_worker_is_awaited_only_while_nobody_serves() -> None:
+    board = Scoreboard(4)
+    own, other = (masters.reserve(board, number) for number in (5, 7))
+    family = masters.Family(board, own)
+    other.claim(OURS, 90.0)
+    assert family.awaited()  # the other one boots
+
+    other.set_phase(Phase.READY)
+    assert not family.awaited()
+
+    other.set_phase(Phase.DRAINING)
+    assert family.awaited()
+
+    other.release()
+    assert not family.awaited()
+
+
 def test_only_the_child_of_the_expected_fork_is_told() -> None:
     told, other = os.pipe()
     expected = SimpleNamespace(pid="[booting]", forked=lambda: os.write(other, b"forked"))

@@ -349,5 +349,40 @@ def test_that_the_last_boot_failed_is_known_until_one_succeeds() -> None:
     slot.set_phase(KEPT)
     assert board.last_boot_failed
 
-    slot.set_phase(READY)
+    claimed(board, READY)
     assert not board.last_boot_failed
+
+
+def test_a_worker_that_stays_after_all_has_not_booted() -> None:
+    board = Scoreboard(1)
+    slot = claimed(board, READY)
+    board.boot_failed(100.0)
+
+    slot.set_phase(DRAINING)
+    slot.set_phase(READY)
+
+    assert board.last_boot_failed
+
+
+@pytest.mark.parametrize(
+    ("phase", "pid", "beat", "expected"),
+    [
+        (BOOTING, OURS, 0.0, True),
+        (READY, OURS, 1.0, True),  # although it hangs
+        (DRAINING, OURS, 1.0, True),
+        (DRAINING, NOBODY, 199.0, False),  # was killed: its place is found when the next one comes
+        (EXITED, NOBODY, 199.0, True),  # the master is about to fork the next one
+        (EXITED, NOBODY, 1.0, False),
+        (FAILED, OURS, 0.0, False),  # counted elsewhere: see `boot_failed`
+    ],
+    ids=range(7),  # process ids differ from run to run
+)
+def test_whether_there_are_others_or_were_just_now(
+    phase: Phase, pid: int, beat: float, expected: bool
+) -> None:
+    board = Scoreboard(2)
+    own = claimed(board, READY)
+    assert not board.has_company(own, now=200.0)
+
+    claimed(board, phase, pid=pid, beat=beat)
+    assert board.has_company(own, now=200.0) is expected

@@ -63,6 +63,7 @@ class Life:
         self._news = News()
         self._starting = True
         self._limit_at: float | None = None
+        self._warned = False  # of a limit that cannot be kept
         self._orphan = False
         self._reload = False
         timeout = worker.timeout  # half of Gunicorn's
@@ -149,18 +150,36 @@ class Life:
     def _request_ended(self) -> None:
         worker = self._worker
         worker.nr += 1
-        if worker.nr >= worker.max_requests and self._limit_at is None:
-            if worker.family.irreplaceable():
-                self._stay_beyond_limit()
-                return
-            self._limit_at = time.monotonic()
-            worker.log.info("Autorestarting worker after current request.")
-            worker.alive = False
-            self.wake()
+        if worker.nr < worker.max_requests or self._limit_at is not None or self._is_needed():
+            return
+        self._limit_at = time.monotonic()
+        worker.log.info("Autorestarting worker after current request.")
+        worker.alive = False
+        self.wake()
 
-    def _stay_beyond_limit(self) -> None:
+    def _is_needed(self) -> bool:
+        """Return whether nobody would serve, for now, if this worker went at its limit.
+
+        Workers that share the load reach their limits together, and take turns: without that,
+        nobody would answer for as long as a boot takes. Of two that ask at the same moment both
+        may stay, as either says that it goes before it looks (see `Slot.set_phase`); each of
+        their next requests asks again.
+        """
+        slot, family = self._worker.slot, self._worker.family
+        before = slot.snapshot().phase
+        slot.set_phase(Phase.DRAINING)
+        needed = family.irreplaceable()
+        if needed:
+            self._warn_of_limit()
+        if needed or family.awaited():
+            slot.set_phase(before)
+            return True
+        return False
+
+    def _warn_of_limit(self) -> None:
         worker = self._worker
-        if worker.nr == worker.max_requests:  # once
+        if not self._warned:
+            self._warned = True
             worker.log.warning(
                 "max_requests is reached, but workers cannot boot at present: worker (pid:%s) "
                 "serves on until another one has become ready",

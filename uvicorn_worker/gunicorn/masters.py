@@ -131,6 +131,10 @@ class Family:
         """Return whether nobody else serves, and whoever would replace this worker cannot boot."""
         return self._board.last_boot_failed and not self.ready()
 
+    def awaited(self) -> bool:
+        """Return whether nobody else serves, but others are on their way to it or from it."""
+        return not self.ready() and self._board.has_company(self._slot)
+
     def _younger(self, *phases: Phase) -> list[int]:
         """Return the generations of younger workers in these phases that exist."""
         return [view.generation for view in self._board.successors(self._slot, *phases)]
