@@ -75,6 +75,8 @@ class Lifespan:
 
     async def _cancel(self) -> None:
         task = self._task
+        if self._phase is STARTING:
+            self._phase = STOPPED  # given up: nobody waits for it
         if task is not None and not task.done():
             # A moment to return by itself after its last message, then no more.
             await asyncio.wait((task,), timeout=0.1)
