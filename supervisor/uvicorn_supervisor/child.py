@@ -106,13 +106,7 @@ class Worker:
         signal.set_wakeup_fd(-1)
         for descriptor in self.plan.closing:
             os.close(descriptor)
-        for number in HANDLED:
-            signal.signal(number, signal.SIG_IGN)
-        signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # of the application's own children
-        signal.signal(signal.SIGTERM, self._handle_term)
-        signal.signal(signal.SIGQUIT, self._handle_quit)
-        signal.signal(signal.SIGINT, self._handle_quit)
-        signal.signal(signal.SIGUSR1, self._handle_reopen)
+        self._install_handlers()
         self._reports.install(self._handle_abort)
         self._reports.answer(INQUIRY)
         self.slot.claim(os.getpid(), time.monotonic())
@@ -121,6 +115,18 @@ class Worker:
             self.orders.term()  # it ended before it could tell
         signal.pthread_sigmask(signal.SIG_SETMASK, ())
         self.show("booting")
+
+    def _install_handlers(self) -> None:
+        handlers: dict[int, Any] = {
+            signal.SIGTERM: self._handle_term,
+            signal.SIGQUIT: self._handle_quit,
+            signal.SIGINT: self._handle_quit,
+            signal.SIGUSR1: self._handle_reopen,
+            signal.SIGCHLD: signal.SIG_DFL,  # of the application's own children
+        }
+        for number in HANDLED:
+            # Each at once: to ignore a signal for a moment throws away one that is held back.
+            signal.signal(number, handlers.get(number, signal.SIG_IGN))
 
     def run(self) -> int:
         """Serve; return the exit code."""

@@ -146,8 +146,10 @@ class Supervisor:
     # -- what has happened
 
     def _happened(self, signals: Sequence[int]) -> Iterator[Event]:
-        """Yield what has happened, orders first: who goes because of one has not died."""
+        """Yield what has happened, orders early: who goes because of one has not died."""
         self._place.look()
+        if signals:  # an order is for those who are there
+            yield from self._observer.booted()
         for number in signals:
             if number == TAKEN_OVER:
                 self._place.passed_on()

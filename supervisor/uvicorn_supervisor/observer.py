@@ -55,6 +55,13 @@ class Observer:
                 memory, headroom = self._measure(worker) if measures else (None, True)
                 yield Observed(worker.number, view.heartbeat, view.total, memory, headroom)
 
+    def booted(self) -> Iterator[Ready]:
+        """Yield who has become ready; nothing else that is on the scoreboard."""
+        for view in self._board.views():
+            for event in self.changed_phase(view):
+                if isinstance(event, Ready):
+                    yield event
+
     def changed_phase(self, view: SlotView) -> Iterator[Event]:
         """Yield what a worker has said of itself that the pool does not know yet."""
         worker = self._pool.workers.get(view.generation)

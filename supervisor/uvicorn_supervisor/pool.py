@@ -257,7 +257,7 @@ class Pool:
             self._take_over(candidate.prepared)
         elif not candidate.canary:
             if self.staff.room_to_leave(self.count):
-                seat = seating.oldest_seat(self.staff)
+                seat = seating.canary_seat(self.staff)
                 self.releases.try_with(self.staff.spawn(seat, candidate.release, now))
         elif canary is not None and canary.state is READY:
             self._take_over(candidate.prepared)

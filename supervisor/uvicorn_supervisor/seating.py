@@ -76,7 +76,11 @@ def fill(staff: Staff, count: int, release: int, now: float) -> None:
             staff.spawn(slot, release, now)
 
 
-def oldest_seat(staff: Staff) -> int | None:
-    """Return the seat of the worker that has served longest, None where nobody serves."""
-    ready = [worker for worker in staff.workers.values() if worker.state is READY]
-    return min(ready, key=lambda worker: worker.number).slot if ready else None
+def canary_seat(staff: Staff) -> int | None:
+    """Return the seat in which a release is to be tried; None: one of its own.
+
+    Beside the worker that has served longest; where nobody serves yet, beside one that may.
+    """
+    live = [worker for worker in staff.workers.values() if worker.live]
+    ready = [worker for worker in live if worker.state is READY]
+    return min(ready or live, key=lambda worker: worker.number).slot if live else None

@@ -31,7 +31,8 @@ if TYPE_CHECKING:
     from uvicorn_supervisor.cgroups import Counts
     from uvicorn_supervisor.examine import Look
 
-GONE: Final = (psutil.NoSuchProcess, psutil.ZombieProcess, psutil.AccessDenied)
+# What may be asked in vain: a process that has gone, or /proc while there are no descriptors left.
+UNKNOWN: Final = (psutil.NoSuchProcess, psutil.ZombieProcess, psutil.AccessDenied, OSError)
 
 LINUX: Final = sys.platform == "linux"
 
@@ -124,12 +125,15 @@ class Posix:
     def memory(self, pid: int) -> int | None:
         try:
             used: int = psutil.Process(pid).memory_full_info().uss
-        except GONE:
+        except UNKNOWN:
             return None
         return used
 
     def free_memory(self) -> int | None:
-        available: int = psutil.virtual_memory().available
+        try:
+            available: int = psutil.virtual_memory().available
+        except UNKNOWN:
+            return None
         memory = self._cgroup.memory()
         return available if memory is None else min(available, memory.free)
 

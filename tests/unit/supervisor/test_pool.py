@@ -264,6 +264,19 @@ def test_a_reload_of_nobody_starts_its_canary_alone() -> None:
     assert [spawn.release for spawn in pool.spawned()] == [2]
 
 
+def test_a_reload_while_nobody_serves_yet_takes_nobody_away() -> None:
+    pool = Drive(count=2)
+    pool.send(Reload())
+
+    pool.send(Reload())
+    assert pool.told() == {}
+    assert pool.spawned() == [Spawn(3, 1, 2)], "beside one that boots"
+    pool.ready(1)
+    pool.ready(3)
+
+    assert pool.told() == {1: "SIGTERM"}
+
+
 # -- recycling
 
 
