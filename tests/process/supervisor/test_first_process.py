@@ -59,7 +59,7 @@ def first(supervisor: StartSupervisor, monkeypatch: pytest.MonkeyPatch) -> Runni
 
 def test_a_first_process_reaps_orphans_and_answers_signals(first: RunningSupervisor) -> None:
     before = first.wait_for_workers(1)
-    assert "supervisor process [1]" in first.log_text()
+    first.wait_for_log("supervisor process [1]")
 
     first.get("/orphan")
     first.get("/orphan")
