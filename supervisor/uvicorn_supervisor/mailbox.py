@@ -1,8 +1,8 @@
 """Where everything arrives that wakes the supervisor: signals, and news of workers.
 
 One pipe for both. For every signal Python itself writes the number into it, at once and whatever
-the supervisor is doing, so none is lost or overtaken; a worker writes a zero when the scoreboard
-has something new. Handlers do nothing at all.
+the supervisor is doing, so none is lost or overtaken (there is room for 65,536); a worker writes a
+zero when the scoreboard has something new. Handlers do nothing at all.
 """
 
 from __future__ import annotations

@@ -11,6 +11,7 @@ import socket
 import time
 from typing import TYPE_CHECKING
 
+import psutil
 import pytest
 
 from tests.support.processes import alive, title
@@ -63,6 +64,7 @@ def test_a_start_names_its_processes_and_writes_its_pid(supervisor: StartSupervi
     pids = server.wait_for_workers(2)
 
     assert (server.folder / "pid").read_text() == f"{server.pid}\n"
+    assert psutil.Process(server.pid).num_threads() == 1, "it forks"
     assert title(server.pid).rstrip() == f"uvicorn-supervisor: master [{APP}]"
     assert {title(pid).split(" ready")[0] for pid in pids} == {
         "uvicorn-supervisor: worker 1",
