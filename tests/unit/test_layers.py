@@ -102,6 +102,7 @@ WORKER = Layers(
         "h11": ("http1.h11_parser",),
         "httptools": ("http1.httptools_parser",),
         "tomli": ("sourcefiles",),
+        "tomllib": ("sourcefiles",),  # the standard library's from 3.11 on
         "uvloop": ("loops",),
         "websockets": ("websocket.websockets_engine",),
         "wsproto": ("websocket.wsproto_engine",),
