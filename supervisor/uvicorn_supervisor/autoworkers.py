@@ -33,41 +33,6 @@ class Choice(NamedTuple):
     reason: str
 
 
-class Headcount:
-    """The number of workers that `--workers auto` means, as more becomes known.
-
-    Where memory is limited, one worker begins alone, and is measured when it is ready: whoever
-    does not know yet what a worker needs must not start as many as there are processors.
-    """
-
-    def __init__(self) -> None:
-        self._count = 0  # workers; 0: not known yet
-        self._alone = False  # the first worker is to be measured
-
-    def begin(self, resources: Resources) -> Choice:
-        """Return how many to start with, or go on with after a reload."""
-        if self._count:
-            return Choice(self._count, "as before")
-        choice = choose(resources)
-        self._alone = choice.workers > 1 and resources.memory is not None
-        if self._alone:
-            return Choice(1, "memory is limited: the first worker is measured")
-        self._count = choice.workers
-        return choice
-
-    @property
-    def waits_for_first(self) -> bool:
-        """Whether the first worker has to be measured as soon as it is ready."""
-        return self._alone
-
-    def measured(self, resources: Resources, worker: int | None) -> Choice:
-        """Return how many there are to be, now that the first is ready and uses so many bytes."""
-        self._alone = False
-        choice = choose(resources, worker)
-        self._count = choice.workers
-        return choice
-
-
 def choose(resources: Resources, worker: int | None = None) -> Choice:
     """Return how many workers to keep, at least one.
 

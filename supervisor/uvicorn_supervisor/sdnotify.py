@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
-import time
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -14,7 +13,6 @@ if TYPE_CHECKING:
 VARIABLE: Final = "NOTIFY_SOCKET"
 
 READY: Final = "READY=1"
-RELOADING: Final = "RELOADING=1"
 STOPPING: Final = "STOPPING=1"
 
 
@@ -38,14 +36,3 @@ def notify(environ: Mapping[str, str], *assignments: str) -> bool:
 def main_process(pid: int | None = None) -> str:
     """Return the assignment that names the process which systemd is to look after."""
     return f"MAINPID={os.getpid() if pid is None else pid}"
-
-
-def status(text: str) -> str:
-    """Return the assignment of the line that `systemctl status` shows."""
-    return f"STATUS={' '.join(text.split())}"
-
-
-def reloading() -> tuple[str, str]:
-    """Return the assignments of a reload's begin; `READY` follows at its end."""
-    # `Type=notify-reload` wants to know since when; CLOCK_MONOTONIC is Python's as well.
-    return RELOADING, f"MONOTONIC_USEC={time.monotonic_ns() // 1000}"

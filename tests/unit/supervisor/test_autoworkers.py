@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from uvicorn_supervisor.autoworkers import Choice, Headcount, Resources, choose
+from uvicorn_supervisor.autoworkers import Choice, Resources, choose
 
 MIB = 1024**2
 
@@ -42,32 +42,3 @@ def test_the_scarcest_resource_decides(
     resources: Resources, worker: int | None, choice: Choice
 ) -> None:
     assert choose(resources, worker) == choice
-
-
-def test_without_a_memory_limit_all_begin_at_once() -> None:
-    headcount = Headcount()
-    resources = Resources(processors=4)
-
-    assert headcount.begin(resources) == (4, "4 processors to run on")
-    assert not headcount.waits_for_first
-    assert headcount.begin(resources) == (4, "as before")
-
-
-@pytest.mark.parametrize(("worker", "count"), [(100 * MIB, 4), (400 * MIB, 2), (None, 4)])
-def test_with_one_the_first_worker_is_measured(worker: int | None, count: int) -> None:
-    headcount = Headcount()
-    resources = Resources(processors=4, memory=1024 * MIB)
-
-    assert headcount.begin(resources).workers == 1
-    assert headcount.waits_for_first
-    assert headcount.begin(resources).workers == 1, "nobody is ready yet"
-    assert headcount.measured(resources, worker).workers == count
-    assert not headcount.waits_for_first
-    assert headcount.begin(resources).workers == count
-
-
-def test_one_worker_need_not_be_measured() -> None:
-    headcount = Headcount()
-
-    assert headcount.begin(Resources(processors=1, memory=MIB)).workers == 1
-    assert not headcount.waits_for_first

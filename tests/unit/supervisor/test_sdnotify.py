@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from uvicorn_supervisor.sdnotify import READY, main_process, notify, reloading, status
+from uvicorn_supervisor.sdnotify import READY, main_process, notify
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -23,9 +23,9 @@ def test_assignments_arrive_in_one_datagram(abstract: bool, tmp_path: Path) -> N
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
         systemd.bind("\0" + name[1:] if abstract else name)
 
-        assert notify({"NOTIFY_SOCKET": name}, READY, main_process(), status("2\nworkers"))
+        assert notify({"NOTIFY_SOCKET": name}, READY, main_process())
 
-        expected = f"READY=1\nMAINPID={os.getpid()}\nSTATUS=2 workers"
+        expected = f"READY=1\nMAINPID={os.getpid()}"
         assert systemd.recv(4096).decode() == expected
 
 
@@ -36,13 +36,6 @@ def test_nobody_is_told_who_has_not_asked(environ: dict[str, str]) -> None:
 
 def test_a_systemd_that_does_not_listen_ends_nothing(tmp_path: Path) -> None:
     assert notify({"NOTIFY_SOCKET": str(tmp_path / "none")}, READY)
-
-
-def test_a_reload_says_when_it_began() -> None:
-    first, second = reloading()
-
-    assert first == "RELOADING=1"
-    assert int(second.removeprefix("MONOTONIC_USEC=")) > 0
 
 
 def test_another_process_can_be_named() -> None:
