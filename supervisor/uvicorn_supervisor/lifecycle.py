@@ -181,14 +181,14 @@ def describe_exit(code: int) -> str:
         name = signal.Signals(-code).name
     except ValueError:
         name = f"signal {-code}"
-    return f"killed by {name}" + (", out of memory?" if name == "SIGKILL" else "")
+    return f"killed by {name}"
 
 
 def _stopped(worker: Worker, code: int | None, how: str) -> Worker:
     if worker.state is STOPPED:
         return worker
     if worker.state in (ABORTED, KILLED):
-        how = f"{worker.reason}; {how.partition(',')[0]}"  # by us: not the kernel, out of memory
+        how = f"{worker.reason}; {how}"
     return replace(worker, state=STOPPED, deadline=NEVER, pid=0, code=code, reason=how)
 
 
