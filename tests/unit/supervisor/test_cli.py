@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from uvicorn_supervisor.cli import main, read
+from uvicorn_supervisor.cli import OPTIONS, main, read
+from uvicorn_worker.cli import OPTIONS as WORKERS
+from uvicorn_worker.cli import SUPERVISORS
 from uvicorn_worker.errors import ConfigError, UsageError
 
 if TYPE_CHECKING:
@@ -101,3 +103,10 @@ def test_help_is_readable(capsys: pytest.CaptureFixture[str]) -> None:
     assert "--limit-worker-memory" in text
     assert "--reload-dir" in text
     assert max(map(len, text.splitlines())) <= 80
+
+
+def test_uvicorn_worker_knows_whose_these_options_are() -> None:
+    own = {flag for name, option in OPTIONS.items() if name not in WORKERS for flag in option.flags}
+    elsewhere = {f"--{name.replace('_', '-')}" for name in SUPERVISORS}
+
+    assert own <= elsewhere
