@@ -85,12 +85,12 @@ class WebSocketCycle:
     """The two channels of one WebSocket.
 
     Attributes: as `state.Exchange`; `blocked`: `send` has to wait for its turn; `closed`: the
-    conversation was ended from this side.
+    application has ended the conversation, or has received word that the server has.
     """
 
-    __slots__ = ("_disconnect", "_full", "_others", "_owner", "_queue", "_queued", "_state",
-                 "_waiter", "blocked", "closed", "response_head", "scope", "sent", "started",
-                 "status", "target", "task")  # fmt: skip
+    __slots__ = ("_disconnect", "_dismissed", "_full", "_others", "_owner", "_queue", "_queued",
+                 "_state", "_waiter", "blocked", "closed", "response_head", "scope", "sent",
+                 "started", "status", "target", "task")  # fmt: skip
 
     def __init__(self, owner: CycleOwner, scope: dict[str, Any], target: bytes) -> None:
         self._owner = owner
@@ -103,6 +103,7 @@ class WebSocketCycle:
         self.task: asyncio.Task[None] | None = None
         self.blocked = False
         self.closed = False
+        self._dismissed = False  # the server has sent its close frame, in the application's place
         self._state: State = CONNECTING
         self._queue: list[Message] = [{"type": "websocket.connect"}]
         self._queued = 0  # bytes, until the queue is empty
@@ -213,7 +214,7 @@ class WebSocketCycle:
     def close(self, code: int, reason: str = "") -> None:
         """Close from this side; raises ApplicationError for a code that may not be sent."""
         frame = close_frame(code, reason)
-        self.closed = True
+        self._dismissed = True
         self.ended(code, reason)
         self._owner.close(frame)
 
@@ -224,6 +225,7 @@ class WebSocketCycle:
         queue = self._queue
         while not queue:
             if self._disconnect is not None:
+                self.closed = self.closed or self._dismissed
                 code, reason = self._disconnect
                 return {"type": "websocket.disconnect", "code": code, "reason": reason}
             waiter = self._owner.state.loop.create_future()
@@ -281,6 +283,7 @@ class WebSocketCycle:
         if state is OPEN and kind == "websocket.close":
             code = message.get("code")
             self.close(NORMAL if code is None else code, message.get("reason") or "")
+            self.closed = True
             self._queue.clear()
         elif state is CONNECTING and kind == "websocket.accept":
             self._accept(message)

@@ -173,6 +173,26 @@ def test_the_application_can_say_goodbye_elsewhere(start: Start, connect: Connec
     assert done == ["goodbye"]
 
 
+def test_an_application_that_does_not_ask_is_not_waited_for(start: Start, connect: Connect) -> None:
+    ended = []
+
+    async def handler(scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError as exc:
+            ended.append(exc)
+            raise
+
+    server = start(accepting(handler), disconnect_grace_period=0.05)
+    client = connect(server)
+    draining = drain(server)
+    client.read_close()
+    client.send(close_frame(1012))
+
+    assert draining.result(5) == 0
+    assert len(ended) == 1
+
+
 def test_messages_received_before_the_close_reach_the_application(
     start: Start, connect: Connect
 ) -> None:
