@@ -71,6 +71,21 @@ def test_a_slot_shows_what_its_worker_said() -> None:
     assert f"pid={OURS}" in repr(slot)
 
 
+def test_a_slot_is_found_by_its_ticket_until_somebody_else_has_it() -> None:
+    board = Scoreboard(1)
+    slot = reserve(board, generation=7)
+
+    found = board.slot(slot.ticket)
+    found.claim(OURS, 101.0)
+    found.set_phase(READY)
+    assert (slot.snapshot().pid, slot.snapshot().phase, found.generation) == (OURS, READY, 7)
+
+    slot.release()
+    reserve(board, generation=8)
+    found.set_phase(DRAINING)
+    assert slot.snapshot().phase is BOOTING
+
+
 def test_slots_do_not_overlap() -> None:
     board = Scoreboard(50)
     slots = [claimed(board, READY, generation=number) for number in range(50)]
