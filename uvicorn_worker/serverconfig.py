@@ -42,9 +42,10 @@ LIMITS: Final = "Limits"
 PROXIES: Final = "Proxies"
 WEBSOCKETS: Final = "WebSockets"
 
-# Gunicorn's defaults, in bytes.
-LINE_LIMIT: Final = 4094
-FIELD_LIMIT: Final = 8190
+# In bytes. Balancers pass lines and fields of up to 16 KiB, and servers behind them have to as well;
+# under Gunicorn its own settings hold, which are smaller.
+LINE_LIMIT: Final = 16 * 1024
+FIELD_LIMIT: Final = 16 * 1024
 
 # Fields whose meaning is the server's business on every single response.
 _FRAMING: Final = frozenset({"connection", "content-length", "transfer-encoding", "trailer"})

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     MakeTarget = Callable[..., Target]
 
-LINE, FIELDS, FIELD_SIZE = 4094, 100, 8190
+LINE, FIELDS, FIELD_SIZE = 16_384, 100, 16_384
 WAYS = [pytest.param(0, id="whole"), pytest.param(1000, id="pieces")]
 BODY_LIMIT = 1000
 
@@ -69,7 +69,7 @@ def test_line_at_the_limit_is_served(step: int, target: Target) -> None:
 
 
 @pytest.mark.parametrize("step", WAYS)
-@pytest.mark.parametrize("length", [LINE + 1, LINE + 100, 9000, 70_000, 300_000])
+@pytest.mark.parametrize("length", [LINE + 1, LINE + 100, 70_000, 300_000])
 def test_line_above_the_limit_gets_414(length: int, step: int, target: Target) -> None:
     is_refused(target, line_of(length), 414, step=step)
 
@@ -87,7 +87,7 @@ def test_field_above_the_limit_gets_431(length: int, step: int, target: Target) 
 
 @pytest.mark.parametrize("step", WAYS)
 def test_field_name_above_the_limit_gets_431(step: int, target: Target) -> None:
-    is_refused(target, get("/", "n" * 9000 + ": v"), 431, step=step)
+    is_refused(target, get("/", "n" * FIELD_SIZE + ": v"), 431, step=step)
 
 
 @pytest.mark.parametrize("step", WAYS)
@@ -156,7 +156,7 @@ def test_empty_lines_do_not_keep_a_connection(make_target: MakeTarget) -> None:
         ({"limit_request_line": 0}, line_of(100_000)),
         ({"limit_request_fields": 0}, fields_of(1000)),
         ({"limit_request_field_size": 0}, field_of(100_000)),
-        ({"limit_request_line": 10_000}, line_of(10_000)),
+        ({"limit_request_line": 20_000}, line_of(20_000)),
         ({"limit_request_fields": 200}, fields_of(200)),
         ({"limit_request_field_size": 20_000}, field_of(20_000)),
     ],
