@@ -100,6 +100,46 @@ def test_a_head_means_the_same_the_third_time(head: bytes) -> None:
         assert [outcome(reader, head) for _ in range(3)] == [first] * 3
 
 
+VARYING_HEAD = (
+    b"POST /x HTTP/1.1\r\nHost: a\r\nCookie: %b\r\nAccept: */*\r\ncontent-length:%b\r\n"
+    b"X-Request-ID:%b\r\nCOOKIE: as it is\r\n\r\n"
+)
+
+
+@pytest.mark.parametrize(
+    ("cookie", "length", "number"),
+    [
+        (b"a=b", b" 5", b"1"),
+        (b"c=d; e=f", b" 70000 ", b"\t 2\t"),
+        (b"", b" 0", b""),
+        (b"\xff\t: x", b"12", b" a  b "),
+        (b"a", b" +5", b"1"),
+        (b"a", b"", b"1"),
+        (b"a", b" 5, 5", b"1"),
+        (b"a", b" 00000000000000000005", b"1"),
+        (b"a\0b", b" 5", b"1"),
+        (b"a", b" 5", b"\x7f"),
+        (b"a\rb", b" 5", b"1"),
+        (b"a\nb: c", b" 5", b"1"),
+        (b"a\r\n folded", b" 5", b"1"),
+        (b"a\r\nContent-Length: 6", b" 5", b"1"),
+        (b"a\r\nTransfer-Encoding: chunked", b" 5", b"1"),
+        (b"a\r\nExpect: 100-continue", b" 5", b"1"),
+        (b"a\r\nConnection: close", b" 5", b"1"),
+        (b" " * 4000 + b"\0", b" 5", b"1"),
+    ],
+)
+def test_values_that_vary_in_a_known_section_mean_what_they_mean_in_a_new_one(
+    cookie: bytes, length: bytes, number: bytes
+) -> None:
+    head = VARYING_HEAD % (cookie, length, number)
+    for knowing, new in zip(readers(), readers(), strict=True):
+        for turn in range(6):
+            knowing.read(VARYING_HEAD % (b"x=%d" % turn, b" %d" % turn, b" %d" % turn))
+        expected = outcome(new, head)
+        assert [outcome(knowing, head) for _ in range(4)] == [expected] * 4
+
+
 def test_what_an_application_does_to_its_headers_is_not_seen_by_the_next_request() -> None:
     head = GOOD_HEADS[1]
     for reader in readers():

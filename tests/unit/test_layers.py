@@ -68,6 +68,7 @@ WORKER = Layers(
         ("origin",),
         ("forwarded",),
         ("http1.reader",),
+        ("http1.sections",),
         ("http1.request", "websocket.deflate"),
         ("websocket.frames",),
         ("http1.parser", "websocket.engine"),  # what the adapters implement
@@ -125,6 +126,7 @@ WORKER = Layers(
         "http1.reader": IMPURE,
         "http1.request": IMPURE,
         "http1.scope": IMPURE,
+        "http1.sections": IMPURE,
         "origin": IMPURE,
         "peers": IMPURE,
         "proxy": IMPURE,

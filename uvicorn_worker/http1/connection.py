@@ -257,7 +257,6 @@ class HTTPConnection(Flow):
                 state.log.warning("%s", text)
         if state.filters:
             request.headers = state.forwarding.filter(request.headers, self.trusted)
-            request.fields = dict(request.headers)
 
     def _socket_peer(self) -> Address:
         """Return who is connected, which `peer` is not behind a PROXY header."""

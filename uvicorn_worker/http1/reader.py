@@ -12,7 +12,6 @@ from urllib.parse import unquote
 
 from uvicorn_worker.errors import BadRequest
 from uvicorn_worker.http1.request import (
-    CHUNKED,
     METHODS,
     Request,
     accept_version,
@@ -24,10 +23,10 @@ from uvicorn_worker.http1.request import (
     read_other_target,
     request_line_error,
 )
+from uvicorn_worker.http1.sections import VARYING, KnownSections
 from uvicorn_worker.serverconfig import FIELD_LIMIT, LINE_LIMIT
 
 if TYPE_CHECKING:
-    from uvicorn_worker.asgi import Headers
     from uvicorn_worker.http1.parser import HeadParser
     from uvicorn_worker.serverconfig import ServerConfig
 
@@ -36,24 +35,15 @@ MAX_LINE: Final = 1024 * 1024
 MAX_FIELDS: Final = 32768
 
 # Clients and proxies say the same things in every request. What was found right once is looked up:
-# request lines, single fields, and whole header sections (a client on a kept connection mostly
-# repeats its section to the byte). Peers choose all three, so numbers and sizes are bounded, and
-# each table is emptied when full: what is common comes back at once.
+# request lines, single fields, and whole header sections. Peers choose all three, so numbers and
+# sizes are bounded, and each table is emptied when full: what is common comes back at once.
 MAX_KNOWN_LINES: Final = 1024
 MAX_KNOWN_LINE: Final = 256
-MAX_KNOWN_SECTIONS: Final = 256
 MAX_KNOWN_PART: Final = 1024
 MAX_SEEN: Final = 4096
 
-# Lines not worth keeping: they differ from request to request and would push the others out, or
-# are secret and long-lived.
-UNKEPT_FIELDS: Final = frozenset({
-    b"authorization", b"cookie", b"proxy-authorization", b"x-api-key", b"x-auth-token",
-    b"x-csrf-token", b"x-csrftoken", b"x-xsrf-token", b"sec-websocket-key", b"content-length",
-    b"if-none-match", b"if-modified-since", b"range", b"referer", b"x-forwarded-for", b"forwarded",
-    b"x-real-ip", b"x-request-id", b"x-correlation-id", b"x-request-start", b"traceparent",
-    b"tracestate", b"cf-ray", b"cf-connecting-ip", b"x-amzn-trace-id", b"idempotency-key",
-})  # fmt: skip
+# Lines not worth keeping: they would push the others out.
+UNKEPT_FIELDS: Final = VARYING | {b"content-length", b"sec-websocket-key"}
 
 # Host values found valid; peers choose them, so the number is bounded.
 MAX_KNOWN_HOSTS: Final = 1024
@@ -74,7 +64,7 @@ class RequestReader:
         self._check_grammar = parser.check
         self._lines: dict[bytes, tuple[bytes, bytes]] = {}
         self._request_lines: dict[bytes, tuple[str, bytes, bytes, str, bytes]] = {}
-        self._sections: dict[bytes, tuple[Headers, dict[bytes, bytes], int, bool]] = {}
+        self._sections = KnownSections()
         self._seen: set[int] = set()
         self._hosts: set[bytes] = set()
         self.max_line = config.limit_request_line or MAX_LINE
@@ -114,7 +104,7 @@ class RequestReader:
         section = head[end:]
         request = Request()
         known_line = self._request_lines.get(line)
-        known = self._sections.get(section)
+        found = self._sections.find(section)
         if known_line is not None:
             request.http11 = True
             request.method, request.target, request.path, request.path_text, request.query = (
@@ -122,18 +112,16 @@ class RequestReader:
             )
         else:
             head = self._read_request_line(request, line, head)
-        if known is not None and request.http11:
+        if found.known is not None and request.http11:
             # The fields have been through all this before; has the request line?
             if known_line is None:
                 self._check_grammar(head[:end] + b"\r\nhost:\r\n\r\n")
-            headers, request.fields, request.length, request.notable = known
-            request.headers = headers.copy()
-            request.keep_alive = True
-            request.expects_continue = False
-            request.upgrade = b""
+            found.known.tell(request, found.values)
         else:
             self._check_grammar(head)
             self._read_fields(request, section)
+        if found.parts:
+            self._sections.remember(section, found, request)
         if known_line is None:
             self._read_target(request, line)
         return request
@@ -201,23 +189,6 @@ class RequestReader:
             read_connection(request, persist=self._persist)
         if b"content-length" in fields or b"transfer-encoding" in fields or b"expect" in fields:
             read_framing(request)
-        self._remember(section, request)
-
-    def _remember(self, section: bytes, request: Request) -> None:
-        """Keep a plain section that comes again."""
-        if not request.keep_alive or not request.http11:
-            return
-        if request.upgrade or request.expects_continue or request.length == CHUNKED:
-            return
-        if self._comes_again(section):
-            if len(self._sections) >= MAX_KNOWN_SECTIONS:
-                self._sections.clear()
-            self._sections[section] = (
-                request.headers.copy(),
-                request.fields,
-                request.length,
-                request.notable,
-            )
 
     def _comes_again(self, part: bytes) -> bool:
         """Return whether a part of a head was seen before; one that comes once costs its hash."""

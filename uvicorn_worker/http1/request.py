@@ -54,7 +54,7 @@ class Request:
     `target` is the request target as received; `path` and `query` are its parts as bytes, not
     decoded, `path_text` is the path decoded. `length` is the body's length in bytes, 0 for none,
     CHUNKED for a chunked one. `notable`: some fields are for the forwarding policy, or have a `_`
-    in their name.
+    in their name. `fields` are the headers by name, while the head is being read.
     """
 
     __slots__ = ("expects_continue", "fields", "headers", "http11", "keep_alive", "length",
@@ -119,7 +119,6 @@ def read_other_target(request: Request, path: bytes) -> bytes:
 
 def _replace_host(request: Request, authority: bytes) -> None:
     """RFC 9112 section 3.2.2: an absolute target overrules the Host field."""
-    request.fields = {**request.fields, b"host": authority}
     for index, (name, _) in enumerate(request.headers):
         if name == b"host":
             request.headers[index] = (b"host", authority)
@@ -163,14 +162,19 @@ def read_framing(request: Request) -> None:
             raise BadRequest("Content-Length beside Transfer-Encoding")
         _read_codings(request)
     elif length is not None:
-        if not length.isdigit() or len(length) > MAX_LENGTH_DIGITS:
-            raise BadRequest("invalid Content-Length")
-        request.length = int(length)
+        request.length = content_length(length)
     if request.http11 and b"expect" in fields:
         expectations = b",".join(field_values(request, b"expect"))
         if expectations.strip(b" \t").lower() != b"100-continue":
             raise BadRequest("unknown expectation", 417)
         request.expects_continue = request.length != 0
+
+
+def content_length(value: bytes) -> int:
+    """Return the number of a Content-Length; raises BadRequest (RFC 9112 section 6.3)."""
+    if not value.isdigit() or len(value) > MAX_LENGTH_DIGITS:
+        raise BadRequest("invalid Content-Length")
+    return int(value)
 
 
 def _read_codings(request: Request) -> None:
