@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple, TextIO
 from uvicorn_worker import __version__
 from uvicorn_worker.advice import find_void
 from uvicorn_worker.binds import parse_bind
-from uvicorn_worker.config import APPLICATION, BINDING, LOGGING, TLS, Config
+from uvicorn_worker.config import APPLICATION, BINDING, LOGGING, SUPERVISORS, TLS, Config
 from uvicorn_worker.errors import EXIT_STOPPED, ConfigError, UsageError, WorkerError, exit_code
 from uvicorn_worker.options import options_of
 from uvicorn_worker.serverconfig import (
@@ -56,15 +56,8 @@ TOPICS: Final = (
 )  # fmt: skip
 
 SUPERVISOR: Final = "uvicorn-supervisor"
-# Its options that this command knows as well, to say so; and names of others, with their flags.
+# Its options that this command knows as well, to say so.
 FOR_SUPERVISOR: Final = ("workers", "reload")
-SUPERVISORS: Final = (
-    "access_logfile", "drain_delay", "error_logfile", "hooks", "limit_worker_age",
-    "limit_worker_age_jitter", "limit_worker_memory", "max_replacing", "metrics", "pid", "preload",
-    "reload_delay", "reload_dir", "reload_dirs", "reload_exclude", "reload_excludes",
-    "reload_include", "reload_includes", "timeout", "timeout_boot", "timeout_worker_healthcheck",
-    "worker_memory_interval",
-)  # fmt: skip
 ELSEWHERE: Final = dict.fromkeys(SUPERVISORS, SUPERVISOR)
 
 
@@ -81,7 +74,7 @@ def main(words: Sequence[str] | None = None) -> int:
     """Run the command and return its exit code; `words` are those behind its name."""
     words = sys.argv[1:] if words is None else words
     try:
-        if words[:1] == [CHECK] and len(words) > 1:
+        if words[:1] == [CHECK]:
             return _check(words[1:])
         told = read(words, os.environ)
         return EXIT_STOPPED if told is None else _serve(told)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from uvicorn_worker.errors import ConfigError
-from uvicorn_worker.options import options_of, setting
+from uvicorn_worker.options import did_you_mean, options_of, setting
 from uvicorn_worker.serverconfig import LIMITS, ServerConfig
 from uvicorn_worker.values import (
     INTEGER,
@@ -42,6 +42,15 @@ BINDING: Final = "Binding"
 LOGGING: Final = "Logging"
 TLS: Final = "TLS"
 PROCESSES: Final = "Processes"
+
+# Names of options that only the supervisor has: known here to say so.
+SUPERVISORS: Final = (
+    "access_logfile", "drain_delay", "error_logfile", "hooks", "limit_worker_age",
+    "limit_worker_age_jitter", "limit_worker_memory", "max_replacing", "metrics", "pid", "preload",
+    "reload_delay", "reload_dir", "reload_dirs", "reload_exclude", "reload_excludes",
+    "reload_include", "reload_includes", "timeout", "timeout_boot", "timeout_worker_healthcheck",
+    "worker_memory_interval",
+)  # fmt: skip
 
 # The levels of `logging`, and one below them.
 TRACE: Final = 5
@@ -117,6 +126,7 @@ class Config(ServerConfig):
 
     Raises:
         ConfigError: a value is out of range, or two do not go together.
+        TypeError: a name is no option.
     """
 
     # -- the application
@@ -256,6 +266,15 @@ class Config(ServerConfig):
     reload: bool = setting(
         False, "restart when code changes; needs uvicorn-supervisor", kind=SWITCH, group=PROCESSES
     )
+
+    def __new__(cls, *args: Any, **options: Any) -> Config:
+        """Raise TypeError for a keyword that is no option, and say which one is near."""
+        known = options_of(cls)
+        for name in options.keys() - known.keys():
+            if name in SUPERVISORS:
+                raise TypeError(f"{name} is an option of uvicorn_supervisor.run() only")
+            raise TypeError(f"{name} is no option{did_you_mean(name, known)}")
+        return object.__new__(cls)
 
     def __post_init__(self) -> None:
         own: type[Any] = type(self)  # a subclass may have more of them, or other kinds

@@ -19,6 +19,7 @@ def run(app: str | Callable[..., Any], **options: Any) -> None:
 
     Raises:
         ConfigError: an option has a value that it cannot have, or is for a supervisor.
+        TypeError: there is no such option.
         SystemExit: it could not start, or the application has ended it.
     """
     config = Config(app, **options)

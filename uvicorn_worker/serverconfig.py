@@ -10,9 +10,11 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final, Literal, cast
 
+from uvicorn_worker.errors import ConfigError
 from uvicorn_worker.options import check_fields, setting
+from uvicorn_worker.peers import PeerList
 from uvicorn_worker.values import (
     BOOLEAN,
     HEADERS,
@@ -42,8 +44,8 @@ LIMITS: Final = "Limits"
 PROXIES: Final = "Proxies"
 WEBSOCKETS: Final = "WebSockets"
 
-# In bytes. Balancers pass lines and fields of up to 16 KiB, and servers behind them have to as well;
-# under Gunicorn its own settings hold, which are smaller.
+# In bytes. Balancers pass lines and fields of up to 16 KiB, and servers behind them have to as
+# well; under Gunicorn its own settings hold, which are smaller.
 LINE_LIMIT: Final = 16 * 1024
 FIELD_LIMIT: Final = 16 * 1024
 
@@ -74,6 +76,15 @@ def paths(value: object) -> str | None:
     if isinstance(value, Sequence) and all(str(path).startswith("/") for path in value):
         return None
     return "expected paths such as '/events'"
+
+
+def peers(value: object) -> str | None:
+    """Check addresses and networks of peers."""
+    try:
+        PeerList(cast("Sequence[str]", value))
+    except ConfigError as exc:
+        return str(exc)
+    return None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -235,6 +246,7 @@ class ServerConfig:
     forwarded_allow_ips: Sequence[str] = setting(
         ("127.0.0.1", "::1"),
         "trusted peers: addresses, networks, `*`; UNIX peers always are",
+        peers,
         kind=LIST,
         group=PROXIES,
         also="FORWARDED_ALLOW_IPS",
@@ -264,7 +276,11 @@ class ServerConfig:
         group=PROXIES,
     )
     proxy_allow_ips: Sequence[str] = setting(
-        ("127.0.0.1", "::1"), "peers that may send a PROXY header", kind=LIST, group=PROXIES
+        ("127.0.0.1", "::1"),
+        "peers that may send a PROXY header",
+        peers,
+        kind=LIST,
+        group=PROXIES,
     )
 
     # -- WebSockets

@@ -253,7 +253,12 @@ async def app(scope, receive, send):
         (("x:app",), {"x.py": "app = 1"}, 4, "is not an ASGI application"),
         (("x:app",), {"x.py": "import y"}, 4, "ModuleNotFoundError: No module named 'y'"),
         (("x:app",), {"x.py": "raise SystemExit(0)"}, 4, "SystemExit: 0"),
-        (("x:app",), {"x.py": EXIT_IN_LIFESPAN}, 3, "The application raised SystemExit(5)"),
+        (
+            ("x:app", "--port", "0"),
+            {"x.py": EXIT_IN_LIFESPAN},
+            3,
+            "The application raised SystemExit(5)",
+        ),
         (("x",), {}, 4, "did you mean 'x:app'"),
         ((*BASIC, "--app-dir", "no"), {}, 1, "app_dir='no': no such folder"),
         ((*BASIC, "--host", "192.0.2.1"), {}, 1, "this machine has no such address"),

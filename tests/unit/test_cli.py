@@ -79,6 +79,8 @@ USAGE = [
     (f"{A} --host a --fd 3", "--host has no effect with --fd"),
     (f"{A} --port 80 -b a:1", "--port has no effect with --bind"),
     (f"{A} --uds a --fd 3", "--uds and --fd: only one of them"),
+    (f"{A} --forwarded-allow-ips 10.0.0.1,proxy", "--forwarded-allow-ips=('10.0.0.1', 'proxy'): "),
+    ("check", "APP is missing"),
     (f"check {A} --prot 80", "--prot: there is no such option"),
 ]  # fmt: skip
 
@@ -97,6 +99,7 @@ CONFIGURATION = [
     ({"UVICORN_LOOP": "a"}, "", "UVICORN_LOOP='a': expected one of"),
     ({"UVICORN_UDS": "a", "UVICORN_FD": "3"}, "", "UVICORN_UDS and UVICORN_FD: only one of them"),
     ({"WEB_CONCURRENCY": "many"}, "", "WEB_CONCURRENCY='many'"),
+    ({"FORWARDED_ALLOW_IPS": "proxy"}, "", "FORWARDED_ALLOW_IPS=('proxy',): 'proxy' names no"),
     ({"UVICORN_CONFIG": "no.toml"}, "", "config='no.toml': No such file"),
     ({"UVICORN_ENV_FILE": "no.env"}, "", "env_file='no.env': No such file"),
     ({"UVICORN_ENV_FILE": "."}, "", "env_file='.': Is a directory"),
@@ -182,6 +185,22 @@ def test_repeated_flags_add_up() -> None:
     assert told.config.headers == (("A", "1"), ("B", "2"))
 
 
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("prot", "prot is no option; did you mean 'port'?"),
+        ("debug", "debug is no option"),
+        ("reload_dirs", "reload_dirs is an option of uvicorn_supervisor.run() only"),
+    ],
+)
+def test_unknown_names_in_code_are_refused(name: str, says: str) -> None:
+    unknown: dict[str, Any] = {name: None}
+
+    with pytest.raises(TypeError) as refusal:
+        Config(A, **unknown)
+    assert str(refusal.value) == says
+
+
 @pytest.mark.parametrize("option", OPTIONS.values(), ids=lambda option: option.name)
 def test_every_option_means_the_same_everywhere(
     option: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -189,7 +208,8 @@ def test_every_option_means_the_same_everywhere(
     name = getattr(option, "name", "")
     texts = {
         "app": "x:y", "bind": "a:1", "fd": "7", "forwarded_allow_ips": "10.0.0.1",
-        "forwarder_headers": "X_A", "headers": "A:1", "host": "h", "secure_scheme_headers": "X=y",
+        "forwarder_headers": "X_A", "headers": "A:1", "host": "h",
+        "proxy_allow_ips": "10.0.0.2", "secure_scheme_headers": "X=y",
         "timeout_request_exempt": "/events", "workers": "1",
     }  # fmt: skip
     kind, flags = OPTIONS[name].kind, OPTIONS[name].flags
@@ -265,7 +285,7 @@ def test_command_lines_of_tutorials_are_taken(line: str) -> None:
         *(line for line in TUTORIALS if "=" not in line),
         "-b a:1 --bind b:2 x:y --header A:1 --header B:2 --port 1 --port 2",
         "x:y --access-log --no-access-log --uds --port --config a.toml",
-        "x:y --header A:1 --forwarded-allow-ips a,b --use-colors",
+        "x:y --header A:1 --forwarded-allow-ips ::2,* --use-colors",
     ],
 )
 def test_plain_lines_are_read_as_click_reads_them(line: str) -> None:

@@ -16,6 +16,8 @@ from uvicorn_worker.serverconfig import ServerConfig
         ("http", "h2", "expected one of auto, httptools, h11"),
         ("timeout_keep_alive", -1, "expected a number of at least 0"),
         ("timeout_request_exempt", ("events",), "expected paths such as '/events'"),
+        ("forwarded_allow_ips", ("10.0.0.1/8",), "'10.0.0.1/8' names no peers"),
+        ("proxy_allow_ips", ("::1", "proxy"), "'proxy' names no peers"),
         ("limit_concurrency", 0, "expected a number of at least 1"),
         ("headers", "X-A: b", "expected pairs"),
         ("headers", {"X-A": "b"}, "expected pairs"),

@@ -8,7 +8,7 @@ import pytest
 
 from uvicorn_supervisor.cli import OPTIONS, main, read
 from uvicorn_worker.cli import OPTIONS as WORKERS
-from uvicorn_worker.cli import SUPERVISORS
+from uvicorn_worker.config import SUPERVISORS
 from uvicorn_worker.errors import ConfigError, UsageError
 
 if TYPE_CHECKING:
