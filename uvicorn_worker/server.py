@@ -100,9 +100,11 @@ class Server(SignalledServer):
         `sockets` take the place of those that the configuration names, and are closed at the end.
 
         Raises:
+            RuntimeError: a loop runs in this thread already.
             SystemExit: it could not start, or the application has ended it; the log says why. See
                 `errors` for the codes.
         """
+        _refuse_running_loop()
         with self.capture_signals():
             try:
                 self._run(sockets)
@@ -327,3 +329,12 @@ class Server(SignalledServer):
         self.started = True
         if self._ready is not None:
             self._ready.set()
+
+
+def _refuse_running_loop() -> None:
+    """Raise RuntimeError where a loop runs already, as in notebooks: none can run inside it."""
+    if asyncio._get_running_loop() is not None:
+        raise RuntimeError(
+            "an event loop runs here already: `await Server(config).serve()` serves on it, "
+            "`async with Server(config)` in the background"
+        )

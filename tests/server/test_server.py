@@ -162,6 +162,16 @@ def test_a_server_that_was_told_to_exit_before_does_not_start() -> None:
     assert not server.started
 
 
+def test_running_inside_a_loop_is_refused_with_what_to_do() -> None:
+    async def notebook() -> None:
+        run(basic, port=0, log_config=None)
+
+    with pytest.raises(
+        RuntimeError, match=r"runs here already: `await Server\(config\).serve\(\)`"
+    ):
+        asyncio.run(notebook())
+
+
 # -- in a thread
 
 
