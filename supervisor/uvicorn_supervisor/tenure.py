@@ -116,7 +116,8 @@ class Tenure:
         state.lifespan_state["draining"] = True
         end = at + self._worker.plan.config.drain_delay
         delay = asyncio.get_running_loop().create_task(asyncio.sleep(end - time.monotonic()))
-        await self._news.done(delay, lambda: self._worker.orders.quit_at is not None)
+        orders = self._worker.orders
+        await self._news.done(delay, lambda: orders.quit_at is not None or self._is_orphan())
         delay.cancel()
         return time.monotonic()
 
@@ -131,9 +132,15 @@ class Tenure:
             orders.quit_noticed = True
             return Why.QUIT, orders.quit_at
         if orders.told is not None:
-            why = Why.RELOAD if worker.plan.config.reload else Why.STOP
-            return Why.ORPHAN if self._orphan else why, orders.told.at
+            return self._why_told(), orders.told.at
         return None if worker.alive else (Why.RECYCLE, time.monotonic())
+
+    def _why_told(self) -> Why:
+        """Return why SIGTERM came; the kernel sends it too, when the supervisor ends."""
+        orphan = self._is_orphan()
+        if self._worker.plan.config.reload:
+            return Why.RELOAD
+        return Why.ORPHAN if orphan else Why.STOP
 
     def _request_ended(self) -> None:
         if not self._due and self._service.state.requests_total >= self._worker.plan.requests:
@@ -144,13 +151,17 @@ class Tenure:
     def _orphaned(self, life: int) -> None:
         """The other end of the pipe is closed: the supervisor is gone."""
         asyncio.get_running_loop().remove_reader(life)
-        if os.getppid() != self._worker.plan.parent:
-            self._orphan = True
-            self._worker.log.warning(
-                "The supervisor is gone: worker %d goes too", self._worker.plan.seat
-            )
+        if self._is_orphan():
             self._worker.orders.term()
             self._news.tell()
+
+    def _is_orphan(self) -> bool:
+        """Whether the supervisor is gone; the first to notice says so."""
+        plan = self._worker.plan
+        if not self._orphan and os.getppid() != plan.parent:
+            self._orphan = True
+            self._worker.log.warning("The supervisor is gone: worker %d goes too", plan.seat)
+        return self._orphan
 
     def _beat(self) -> None:
         self._timer = asyncio.get_running_loop().call_later(self._interval, self._beat)

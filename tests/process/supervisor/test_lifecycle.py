@@ -179,7 +179,9 @@ def test_a_worker_told_to_go_by_others_is_replaced(supervisor: StartSupervisor) 
 def test_workers_go_when_the_supervisor_is_killed(
     supervisor: StartSupervisor, clients: ThreadPoolExecutor
 ) -> None:
-    server = supervisor(APP, "--workers", "2", expect_exit=-signal.SIGKILL)
+    # A drain delay is for load balancers; who starts a new supervisor needs the port.
+    words = ("--workers", "2", "--drain-delay", "60")
+    server = supervisor(APP, *words, expect_exit=-signal.SIGKILL)
     pids = server.wait_for_workers(2)
     answer = clients.submit(server.get, "/sleep?s=1")
     server.wait_for_mark("sleeping")
@@ -190,6 +192,7 @@ def test_workers_go_when_the_supervisor_is_killed(
     assert answer.result().status == 200, "what was in flight is answered"
     assert is_free(server.tcp[1])
     assert sorted(server.marked("stop")) == sorted(pids)
+    assert server.log_text().count("The supervisor is gone") == 2
 
 
 def test_a_blocked_worker_is_replaced_and_says_where(
