@@ -57,12 +57,13 @@ MAX_SEEN: Final = 4096
 class KnownSection:
     """What a section says, with places for the values that vary."""
 
-    __slots__ = ("_headers", "_length", "_notable", "_places", "_sized")
+    __slots__ = ("_headers", "_keep_alive", "_length", "_notable", "_places", "_sized")
 
     def __init__(self, request: Request, places: Sequence[int] = ()) -> None:
         """`places` are the indexes of the fields in `request.headers` that vary."""
         self._headers = request.headers.copy()
         self._length = request.length
+        self._keep_alive = request.keep_alive
         self._notable = request.notable
         self._places = places
         self._sized: int | None = None
@@ -85,7 +86,7 @@ class KnownSection:
         sized = self._sized
         request.length = self._length if sized is None else content_length(headers[sized][1])
         request.notable = self._notable
-        request.keep_alive = True
+        request.keep_alive = self._keep_alive
         request.expects_continue = False
         request.upgrade = b""
 
@@ -127,11 +128,11 @@ class KnownSections:
         return Found(known, values, parts)
 
     def remember(self, section: bytes, found: Found, request: Request) -> None:
-        """Keep a section that has no meaning beside its length, once it comes again.
+        """Keep a section of HTTP/1.1 that asks for nothing special, once it comes again.
 
         `found` is what was known of it, `request` has what it says.
         """
-        if not request.keep_alive or not request.http11 or request.upgrade:
+        if request.upgrade or not request.http11:
             return
         if found.known is not None:
             if len(section) <= MAX_SIZE and self._comes_again(hash(section)):
