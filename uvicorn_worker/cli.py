@@ -132,13 +132,19 @@ def make_config(values: Layer) -> Config:
     try:
         return Config(**{name: given.value for name, given in values.items()})
     except ConfigError as exc:
-        # It begins with the names of options: `uds and fd: ...`, `ssl_keyfile='...' needs ...`.
-        names = _NAMES.match(str(exc))
-        words = names[0].split(" and ") if names else []
-        places = [values[name].place if name in values else name for name in words]
-        text = " and ".join(places) + str(exc)[names.end() if names else 0 :]
-        kind = UsageError if any(place.startswith("-") for place in places) else ConfigError
-        raise kind(text) from None
+        text = _name_places(str(exc), values)
+        raise (UsageError if text.startswith("-") else ConfigError)(text) from None
+
+
+def _name_places(text: str, values: Layer) -> str:
+    """Return what is wrong, with the places of options in place of their names.
+
+    It begins with these: `uds and fd: ...`, `ssl_keyfile='...' needs ...`.
+    """
+    names = _NAMES.match(text)
+    words = names[0].split(" and ") if names else []
+    places = [values[name].place if name in values else name for name in words]
+    return " and ".join(places) + text[names.end() if names else 0 :]
 
 
 def by_topic(options: Iterable[Option]) -> list[Option]:
@@ -217,8 +223,12 @@ def _serve(told: Told) -> int:
     from uvicorn_worker.server import Server
 
     gc.enable()
-    server = Server(told.config)
-    for text in (*told.warnings, *find_void(told.config, told.given)):
+    try:
+        server = Server(told.config)
+        void = find_void(told.config, told.given)
+    except ConfigError as exc:
+        raise ConfigError(_name_places(str(exc), told.given)) from exc.__cause__
+    for text in (*told.warnings, *void):
         server.log.warning("%s", text)
     for text in told.notes:
         server.log.info("%s", text)

@@ -264,9 +264,9 @@ async def app(scope, receive, send):
         ((*BASIC, "--host", "192.0.2.1"), {}, 1, "this machine has no such address"),
         ((BASIC[0], "--fd", "77"), {}, 1, "cannot listen on fd://77: it is not open"),
         ((BASIC[0], "--uds", "no/sock"), {}, 1, "the folder does not exist"),
-        ((BASIC[0], "--bind", "a:b:c"), {}, 1, "bind='a:b:c'"),
+        ((BASIC[0], "--bind", "a:b:c"), {}, 1, "Error: --bind='a:b:c'"),
         ((*BASIC, "--ssl-certfile", "no.pem"), {}, 1, "ssl_certfile='no.pem'"),
-        ((*BASIC, "--log-config", "no.ini"), {}, 1, "log_config='no.ini': No such file"),
+        ((*BASIC, "--log-config", "no.ini"), {}, 1, "Error: --log-config='no.ini': No such file"),
     ],
 )
 def test_what_cannot_start_says_why_and_how_it_failed(
