@@ -25,8 +25,8 @@ REFUSALS = {
     "expectation": (post("", "Content-Length: 3000000", "Expect: the-unexpected"), (417,)),
     "coding": (post("", "Transfer-Encoding: gzip, chunked"), (400, 501)),
     "version": (head("GET / HTTP/2.0"), (505,)),
-    "long-line": (get("/" + "a" * 5000), (414,)),
-    "long-field": (get("/", "X: " + "a" * 9000), (431,)),
+    "long-line": (get("/" + "a" * 20_000), (414,)),
+    "long-field": (get("/", "X: " + "a" * 20_000), (431,)),
     "many-fields": (get("/", *["X: y"] * 200), (431,)),
 }
 
