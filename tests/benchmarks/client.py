@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from tests.benchmarks.workloads import Workload
 
 TIMEOUT = 10.0  # seconds for one answer
-# Requests that vary come again after so many: servers remember fewer. When each was made just before
-# it was sent, a server had nothing to do in a quarter of the time.
+# Requests that vary come again after so many: servers remember fewer. When each was made just
+# before it was sent, a server had nothing to do in a quarter of the time.
 VARIANTS = 16384
 MARK = "benchmark-totals "
 MISSING = "wrk is not installed: apt-get install wrk, or build it from github.com/wg/wrk"
