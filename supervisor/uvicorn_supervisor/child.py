@@ -84,7 +84,7 @@ class Worker:
         self.orders = Orders()
         self.slot = plan.slot
         self.family = Family(plan.board, plan.slot)
-        graceful = plan.config.timeout_graceful_shutdown
+        graceful = plan.config.grace
         self.settings: Any = SimpleNamespace(
             graceful_timeout=UNBOUNDED if graceful is None else graceful
         )

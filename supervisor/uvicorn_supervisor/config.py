@@ -37,8 +37,9 @@ FIXED: Final = (
     "reload_dirs", "reload_includes", "reload_excludes", "reload_delay", "worker_memory_interval",
 )  # fmt: skip
 
-# Whoever edits code does not wait for requests that the old code still answers.
-RELOADING_GRACE: Final = 1.0
+# Whoever edits code does not wait for requests that the old code still answers: they are cut after
+# a second (RELOAD_TIMEOUT of the worker), the other one is for the lifespan shutdown.
+RELOADING_GRACE: Final = 2.0
 
 # As long as Gunicorn and Kubernetes give.
 GRACEFUL: Final = 30.0
@@ -208,14 +209,19 @@ class SupervisorConfig(Config):
         """Return the names of options that differ from `first`, and take a start or an upgrade."""
         return [name for name in FIXED if getattr(self, name) != getattr(first, name)]
 
-    def limits(self) -> Limits:
+    @property
+    def grace(self) -> float | None:
+        """Seconds from being told to go until a worker's end; None: no limit."""
         graceful = self.timeout_graceful_shutdown
-        if self.reload:
-            graceful = RELOADING_GRACE if graceful is None else min(graceful, RELOADING_GRACE)
+        if not self.reload:
+            return graceful
+        return RELOADING_GRACE if graceful is None else min(graceful, RELOADING_GRACE)
+
+    def limits(self) -> Limits:
         return Limits(
             boot=self.timeout_boot,
             healthcheck=self.timeout_worker_healthcheck,
-            graceful=NEVER if graceful is None else graceful,
+            graceful=NEVER if self.grace is None else self.grace,
             drain_delay=self.drain_delay,
             requests=self.limit_max_requests,
             requests_jitter=self.limit_max_requests_jitter,

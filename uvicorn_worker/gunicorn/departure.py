@@ -133,7 +133,9 @@ class Departure:
             lambda: server.state.connections,
             own_queue=worker.own_queue,
         )
-        timeout = RELOAD_TIMEOUT if why is Why.RELOAD else budget.drain - time.monotonic()
+        timeout = budget.drain - time.monotonic()
+        if why is Why.RELOAD:
+            timeout = min(timeout, RELOAD_TIMEOUT)
         drain = asyncio.get_running_loop().create_task(
             server.drain(
                 max(0.0, timeout),

@@ -51,6 +51,8 @@ def test_changes_are_served_mistakes_are_shown(
     eventually(lambda: answers(server, "two"), timeout=5)
     took = time.monotonic() - began
     assert took < 3, "well under a second where nothing else runs"
+    eventually(lambda: server.marked("stop"), message="the old worker's lifespan shutdown")
+    assert "aborted" not in server.log_text(), "a stream is no reason to take it for hung"
 
     write(server, SHOP + "\ndef broken(:\n")
     eventually(lambda: "SyntaxError" in server.get("/version").text, timeout=5)
