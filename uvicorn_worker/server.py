@@ -115,16 +115,19 @@ class Server(SignalledServer):
             raise SystemExit(self._exit_code)
 
     async def serve(
-        self, sockets: Sequence[socket.socket] | None = None, *, signals: bool = False
+        self, sockets: Sequence[socket.socket] | None = None, *, signals: bool | None = None
     ) -> None:
         """Serve on the running event loop until told to stop; cancelling it stops it quickly.
 
-        `sockets` as in `run`. Signals are left to whoever owns the loop, unless `signals`: then
-        the server answers them as in `run` while it serves, and nothing else does.
+        `sockets` as in `run`. With `signals` the server answers them as in `run` while it serves,
+        and nothing else does; without, they are left to whoever owns the loop. None: it answers
+        them where nobody else would, as in `asyncio.run(server.serve())`.
 
         Raises:
             WorkerError: it could not start: AppLoadError, ConfigError or LifespanError.
         """
+        if signals is None:
+            signals = _alone_on_the_loop()
         with self.capture_signals() if signals else contextlib.nullcontext():
             await self._serve(sockets)
 
@@ -329,6 +332,12 @@ class Server(SignalledServer):
         self.started = True
         if self._ready is not None:
             self._ready.set()
+
+
+def _alone_on_the_loop() -> bool:
+    """Return whether the running loop has no other task, and a stop of the process no handler."""
+    stops = signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+    return stops and asyncio.all_tasks() == {asyncio.current_task()}
 
 
 def _refuse_running_loop() -> None:
