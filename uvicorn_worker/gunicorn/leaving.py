@@ -145,8 +145,9 @@ class Shedding:
     @property
     def alone(self) -> bool:
         """Whether nobody accepts in this worker's place, now or soon: the server stops."""
-        ends = self._why in (Why.STOP, Why.ORPHAN)
-        return ends and not self._siblings.ready() and not self._siblings.coming()
+        if self._why is Why.ORPHAN:
+            return True  # the others have lost their master, too, whether they know it yet or not
+        return self._why is Why.STOP and not self._siblings.ready() and not self._siblings.coming()
 
     @property
     def idle_timeout(self) -> float:
