@@ -122,6 +122,8 @@ class HTTPConnection(Flow):
     def connection_lost(self, exc: Exception | None) -> None:
         state = self.state
         state.connections.discard(self)
+        if state.tls:
+            self.transport.close()  # asyncio's of Python 3.10 complains of having been forgotten
         self._phase = CLOSED
         self.deadline = NEVER
         self._buffer = b""
