@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 from typing import TYPE_CHECKING, Final
 
 from uvicorn_worker.errorpage import error_page
@@ -28,6 +29,10 @@ def load(config: SupervisorConfig) -> Application:
         WorkerError: it cannot be loaded.
     """
     load_env_file(config.env_file, os.environ)
+    if config.reload:
+        # Bytecode is looked up by its source's size and second: two changes within one second
+        # that leave the size as it was would not be seen.
+        sys.dont_write_bytecode = True
     try:
         return trace(load_application(config, log))
     except AppLoadError as exc:
