@@ -141,7 +141,8 @@ class Worker:
                 return EXIT_ABORTED
             if self.orders.to_go:
                 return EXIT_STOPPED
-            say_why(exc)
+            if self.plan.board.first_report():
+                say_why(exc)
             return exit_code(exc)
 
     def _load(self) -> Application | None:

@@ -129,6 +129,14 @@ def test_an_application_that_cannot_boot_ends_the_start(
     assert server.log_text().count("Workers cannot boot") == 1
 
 
+def test_a_start_that_fails_says_why_once(supervisor: StartSupervisor) -> None:
+    files = {"broken.py": "app = undefined\n"}
+    server = supervisor("broken:app", "--workers", "4", files=files, expect_exit=4)
+
+    assert server.wait_exit(5) == 4
+    assert server.log_text().count("Traceback") == 1
+
+
 def test_a_boot_that_hangs_is_told_where(supervisor: StartSupervisor) -> None:
     server = supervisor(APP, "--timeout-boot", "1", env={"IMPORT_SECONDS": "60"}, expect_exit=3)
 
