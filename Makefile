@@ -35,7 +35,7 @@ check: $(VENV)/.installed-dev  ## Check format, lint and types.
 test: check  ## Check format, lint and types, then run the tests.
 ifeq ($(ARGS),)
 	$(BIN)/python -m pytest --numprocesses=auto tests/unit tests/contract tests/server
-	$(BIN)/python -m pytest --numprocesses=2 tests/process
+	$(BIN)/python -m pytest --numprocesses=4 tests/process
 else
 	$(BIN)/python -m pytest $(ARGS)
 endif

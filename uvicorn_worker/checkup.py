@@ -9,22 +9,22 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, TextIO
 
-from uvicorn_worker.advice import find_risks, find_void
-from uvicorn_worker.binds import binds_of
+from uvicorn_worker.application.importing import load_application
 from uvicorn_worker.config import Config
-from uvicorn_worker.importing import load_application
-from uvicorn_worker.logs import configure_logging
+from uvicorn_worker.logs.setup import configure_logging
 from uvicorn_worker.loops import check_loop
-from uvicorn_worker.options import options_of
+from uvicorn_worker.options.advice import find_risks, find_void
+from uvicorn_worker.options.declared import options_of
 from uvicorn_worker.service import make_parser
-from uvicorn_worker.tls import make_tls
+from uvicorn_worker.sockets.binds import binds_of
+from uvicorn_worker.tls.renewal import make_tls
 from uvicorn_worker.upgrades import make_engine
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from uvicorn_worker.options import Option
-    from uvicorn_worker.sources import Given
+    from uvicorn_worker.options.declared import Option
+    from uvicorn_worker.options.sources import Given
 
 # Longer ones would push what stands behind them off the screen.
 WIDEST_VALUE = 40

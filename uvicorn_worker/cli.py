@@ -15,11 +15,12 @@ import traceback
 from typing import TYPE_CHECKING, Final, NamedTuple, TextIO
 
 from uvicorn_worker import __version__
-from uvicorn_worker.advice import find_void
-from uvicorn_worker.binds import parse_bind
 from uvicorn_worker.config import APPLICATION, BINDING, LOGGING, SUPERVISORS, TLS, Config
 from uvicorn_worker.errors import EXIT_STOPPED, ConfigError, UsageError, WorkerError, exit_code
-from uvicorn_worker.options import options_of
+from uvicorn_worker.options.advice import find_void
+from uvicorn_worker.options.declared import options_of
+from uvicorn_worker.options.files import CONFIG_FILE, gather
+from uvicorn_worker.options.words import read_plainly
 from uvicorn_worker.serverconfig import (
     LIMITS,
     PROTOCOLS,
@@ -28,15 +29,14 @@ from uvicorn_worker.serverconfig import (
     TIMES,
     WEBSOCKETS,
 )
-from uvicorn_worker.sourcefiles import CONFIG_FILE, gather
-from uvicorn_worker.words import read_plainly
+from uvicorn_worker.sockets.binds import parse_bind
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, MutableMapping, Sequence
 
-    from uvicorn_worker.flags import Command
-    from uvicorn_worker.options import Option
-    from uvicorn_worker.sources import Layer
+    from uvicorn_worker.options.declared import Option
+    from uvicorn_worker.options.flags import Command
+    from uvicorn_worker.options.sources import Layer
 
 NAME: Final = "uvicorn-worker"
 CHECK: Final = "check"
@@ -116,7 +116,7 @@ def read(words: Sequence[str], environ: MutableMapping[str, str]) -> Told | None
 
 def make_command(words: Sequence[str]) -> Command:
     """Return what knows all of a command line; `words` are for what it says of mistakes."""
-    from uvicorn_worker.flags import Command
+    from uvicorn_worker.options.flags import Command
 
     return Command(
         NAME,

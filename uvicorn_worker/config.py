@@ -1,7 +1,7 @@
 """What one server process is told: the server's settings, and everything around them.
 
 `Config` is the public class: `Config("app:app", port=8000)`. Its fields are the options of the
-command `uvicorn-worker`, of its environment and of its files; see `options`.
+command `uvicorn-worker`, of its environment and of its files; see `options.files`.
 """
 
 from __future__ import annotations
@@ -12,9 +12,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from uvicorn_worker.errors import ConfigError
-from uvicorn_worker.options import did_you_mean, options_of, setting
-from uvicorn_worker.serverconfig import LIMITS, ServerConfig
-from uvicorn_worker.values import (
+from uvicorn_worker.options.declared import did_you_mean, options_of, setting
+from uvicorn_worker.options.values import (
     INTEGER,
     LIST,
     MODE,
@@ -28,6 +27,7 @@ from uvicorn_worker.values import (
     choice,
     optional,
 )
+from uvicorn_worker.serverconfig import LIMITS, ServerConfig
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

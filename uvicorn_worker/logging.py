@@ -13,13 +13,13 @@ import os
 import sys
 from typing import TYPE_CHECKING, Final, Literal, cast
 
-from uvicorn_worker.jsonlines import JsonFormatter
-from uvicorn_worker.records import copy_record
+from uvicorn_worker.logs.jsonlines import JsonFormatter
+from uvicorn_worker.logs.records import copy_record
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from uvicorn_worker.records import AccessFields
+    from uvicorn_worker.logs.records import AccessFields
 
 __all__ = ["AccessFormatter", "ColourizedFormatter", "DefaultFormatter", "JsonFormatter"]
 

@@ -1,6 +1,6 @@
 """The public server of one process: `Server(config).run()`, or on somebody else's event loop.
 
-What it does from its start to its end is in `single`; here is who may tell it what, and when.
+What it does from its start to its end is in `process.single`; here is who may tell it what, and when.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import signal
 import socket
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from uvicorn_worker.access import make_access_log
+from uvicorn_worker.application.importing import load_application
 from uvicorn_worker.config import TLS, Config
 from uvicorn_worker.errors import (
     EXIT_APP_EXITED,
@@ -23,25 +23,25 @@ from uvicorn_worker.errors import (
     WorkerError,
     exit_code,
 )
-from uvicorn_worker.importing import load_application
-from uvicorn_worker.inherited import ACCEPTING
-from uvicorn_worker.logs import configure_logging, reopen_logs
+from uvicorn_worker.logs.access import make_access_log
+from uvicorn_worker.logs.setup import configure_logging, reopen_logs
+from uvicorn_worker.logs.tracing import trace
 from uvicorn_worker.loops import clean_up, new_event_loop
-from uvicorn_worker.options import options_of
-from uvicorn_worker.proxy import trust_summary
+from uvicorn_worker.options.declared import options_of
+from uvicorn_worker.options.files import load_env_file
+from uvicorn_worker.process.signalled import SignalledServer
+from uvicorn_worker.process.single import SingleLife
+from uvicorn_worker.proxies.headers import trust_summary
 from uvicorn_worker.service import Service
-from uvicorn_worker.signalled import SignalledServer
-from uvicorn_worker.single import SingleLife
-from uvicorn_worker.sockets import bind_all, describe, remove_files
-from uvicorn_worker.sourcefiles import load_env_file
-from uvicorn_worker.tracing import trace
+from uvicorn_worker.sockets.inherited import ACCEPTING
+from uvicorn_worker.sockets.opening import bind_all, describe, remove_files
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from types import TracebackType
 
     from uvicorn_worker.asgi import Application
-    from uvicorn_worker.tls import TLSContexts
+    from uvicorn_worker.tls.renewal import TLSContexts
 
 
 class Listening(NamedTuple):
@@ -286,7 +286,7 @@ class Server(SignalledServer):
         options = [option for option in options_of(Config).values() if option.group == TLS]
         if all(getattr(self.config, option.name) == option.default for option in options):
             return None  # 3 ms less of a start than to ask those who know
-        from uvicorn_worker.tls import make_tls
+        from uvicorn_worker.tls.renewal import make_tls
 
         return make_tls(self.config, self.log)
 

@@ -13,9 +13,8 @@ from dataclasses import dataclass
 from typing import Final, Literal, cast
 
 from uvicorn_worker.errors import ConfigError
-from uvicorn_worker.options import check_fields, setting
-from uvicorn_worker.peers import PeerList
-from uvicorn_worker.values import (
+from uvicorn_worker.options.declared import check_fields, setting
+from uvicorn_worker.options.values import (
     BOOLEAN,
     HEADERS,
     INTEGER,
@@ -28,6 +27,7 @@ from uvicorn_worker.values import (
     choice,
     optional,
 )
+from uvicorn_worker.proxies.peers import PeerList
 
 HttpParserName = Literal["auto", "httptools", "h11"]
 LoopName = Literal["auto", "asyncio", "uvloop"]

@@ -11,14 +11,14 @@ import contextlib
 import os
 from typing import TYPE_CHECKING, Final
 
+from uvicorn_worker.application.lifespan import Lifespan
 from uvicorn_worker.errors import ConfigError
 from uvicorn_worker.http1.connection import HTTPConnection
 from uvicorn_worker.http1.reader import RequestReader
 from uvicorn_worker.http1.state import HTTPState
 from uvicorn_worker.http1.timelimit import TimeLimit
-from uvicorn_worker.lifespan import Lifespan
-from uvicorn_worker.listeners import Acceptor
-from uvicorn_worker.proxy import ForwardingPolicy
+from uvicorn_worker.proxies.headers import ForwardingPolicy
+from uvicorn_worker.sockets.listeners import Acceptor
 from uvicorn_worker.upgrades import LateUpgrader
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from uvicorn_worker.http1.parser import HeadParser
     from uvicorn_worker.serverconfig import HttpParserName, ServerConfig
     from uvicorn_worker.state import Log, RequestObserver
-    from uvicorn_worker.tls import TLSContexts
+    from uvicorn_worker.tls.renewal import TLSContexts
 
 TICK: Final = 1.0  # seconds between renewals of the Date line
 WARM_UP: Final = 2.0  # seconds until what WebSockets need is loaded

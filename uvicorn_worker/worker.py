@@ -14,7 +14,8 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any, ClassVar, Final, NoReturn
 
-from uvicorn_worker.errorpage import error_page
+from uvicorn_worker.application.errorpage import error_page
+from uvicorn_worker.application.loading import resolve_application
 from uvicorn_worker.errors import (
     EXIT_ABORTED,
     EXIT_BOOT_ERROR,
@@ -28,15 +29,14 @@ from uvicorn_worker.gunicorn.observer import make_observer
 from uvicorn_worker.gunicorn.settings import Settings, read_settings, settings_without_effect
 from uvicorn_worker.gunicorn.signalled import SignalledWorker
 from uvicorn_worker.gunicorn.tls import make_tls
-from uvicorn_worker.loading import resolve_application
 from uvicorn_worker.loops import clean_up, new_event_loop
-from uvicorn_worker.proxy import trust_summary
+from uvicorn_worker.proxies.headers import trust_summary
 from uvicorn_worker.service import Service
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from uvicorn_worker.tls import TLSContexts
+    from uvicorn_worker.tls.renewal import TLSContexts
 
 RELOAD_PAUSE: Final = 1.0  # longest pause of a worker that cannot boot, when code is being edited
 PAUSE_LOOK: Final = 0.05  # seconds between looks at the orders, in such a pause

@@ -7,11 +7,11 @@ import os
 import sys
 from typing import TYPE_CHECKING, Final
 
-from uvicorn_worker.errorpage import error_page
+from uvicorn_worker.application.errorpage import error_page
+from uvicorn_worker.application.importing import load_application
 from uvicorn_worker.errors import AppLoadError, LifespanError, WorkerError
-from uvicorn_worker.importing import load_application
-from uvicorn_worker.sourcefiles import load_env_file
-from uvicorn_worker.tracing import trace
+from uvicorn_worker.logs.tracing import trace
+from uvicorn_worker.options.files import load_env_file
 
 if TYPE_CHECKING:
     from uvicorn_supervisor.config import SupervisorConfig

@@ -22,7 +22,8 @@ from uvicorn_supervisor.application import load, say_why
 from uvicorn_supervisor.mailbox import HANDLED, tell
 from uvicorn_supervisor.system import die_with_parent, set_title
 from uvicorn_supervisor.tenure import Tenure
-from uvicorn_worker.access import make_access_log
+from uvicorn_worker.diagnostics.reports import Reports
+from uvicorn_worker.diagnostics.watchdog import Watchdog
 from uvicorn_worker.errors import (
     EXIT_ABORTED,
     EXIT_APP_EXITED,
@@ -31,17 +32,16 @@ from uvicorn_worker.errors import (
     WorkerError,
     exit_code,
 )
-from uvicorn_worker.guard import Guard
 from uvicorn_worker.gunicorn.departure import News
 from uvicorn_worker.gunicorn.leaving import Budget
 from uvicorn_worker.gunicorn.masters import Family
 from uvicorn_worker.gunicorn.orders import Orders
+from uvicorn_worker.logs.access import make_access_log
 from uvicorn_worker.loops import clean_up, new_event_loop
-from uvicorn_worker.reports import Reports
+from uvicorn_worker.process.guard import Guard
 from uvicorn_worker.scoreboard import Phase
 from uvicorn_worker.service import Service
-from uvicorn_worker.tls import make_tls
-from uvicorn_worker.watchdog import Watchdog
+from uvicorn_worker.tls.renewal import make_tls
 
 if TYPE_CHECKING:
     from types import FrameType

@@ -9,17 +9,17 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from uvicorn_supervisor.config import SupervisorConfig
 from uvicorn_worker import __version__
-from uvicorn_worker.advice import find_void
 from uvicorn_worker.cli import by_topic, complain, refuse_void_addresses
 from uvicorn_worker.errors import EXIT_STOPPED, UsageError, WorkerError
-from uvicorn_worker.flags import Command
-from uvicorn_worker.options import options_of
-from uvicorn_worker.sourcefiles import CONFIG_FILE, gather
+from uvicorn_worker.options.advice import find_void
+from uvicorn_worker.options.declared import options_of
+from uvicorn_worker.options.files import CONFIG_FILE, gather
+from uvicorn_worker.options.flags import Command
 
 if TYPE_CHECKING:
     from collections.abc import MutableMapping, Sequence
 
-    from uvicorn_worker.sources import Layer
+    from uvicorn_worker.options.sources import Layer
 
 NAME: Final = "uvicorn-supervisor"
 ABOUT: Final = """Serve APP, named as MODULE:ATTRIBUTE, with supervised workers.
@@ -96,7 +96,7 @@ def _read_again(words: Sequence[str], environ: MutableMapping[str, str]) -> Supe
 
 
 def _advise(told: Told) -> None:
-    from uvicorn_worker.logs import configure_logging
+    from uvicorn_worker.logs.setup import configure_logging
 
     configure_logging(told.config)
     log = logging.getLogger("uvicorn.supervisor")

@@ -12,9 +12,8 @@ from uvicorn_supervisor.limits import NEVER, Limits
 from uvicorn_supervisor.logtargets import HANDLERS, redirected
 from uvicorn_worker.config import LOGGING, LOGGING_CONFIG, PROCESSES, Config
 from uvicorn_worker.errors import ConfigError
-from uvicorn_worker.options import setting
-from uvicorn_worker.serverconfig import LIMITS, TIMES
-from uvicorn_worker.values import (
+from uvicorn_worker.options.declared import setting
+from uvicorn_worker.options.values import (
     INTEGER,
     LIST,
     PATH,
@@ -25,6 +24,7 @@ from uvicorn_worker.values import (
     at_least,
     optional,
 )
+from uvicorn_worker.serverconfig import LIMITS, TIMES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -14,10 +14,10 @@ import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from uvicorn_worker.binds import Inherited
 from uvicorn_worker.errors import ConfigError
-from uvicorn_worker.inherited import adopt
-from uvicorn_worker.unixsockets import UnixListener
+from uvicorn_worker.sockets.binds import Inherited
+from uvicorn_worker.sockets.inherited import adopt
+from uvicorn_worker.sockets.unix import UnixListener
 
 if TYPE_CHECKING:
     import socket

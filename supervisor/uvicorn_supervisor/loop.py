@@ -46,7 +46,7 @@ from uvicorn_supervisor.pool import Pool
 from uvicorn_supervisor.upgrade import CannotUpgrade
 from uvicorn_supervisor.views import WorkerView
 from uvicorn_supervisor.watching import Watcher
-from uvicorn_worker.logs import reopen_logs
+from uvicorn_worker.logs.setup import reopen_logs
 from uvicorn_worker.scoreboard import Scoreboard
 
 if TYPE_CHECKING:

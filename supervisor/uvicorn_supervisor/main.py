@@ -10,7 +10,7 @@ from uvicorn_supervisor.loop import Supervisor
 from uvicorn_supervisor.mailbox import Mailbox
 from uvicorn_supervisor.place import Place
 from uvicorn_supervisor.system import Posix
-from uvicorn_worker.logs import configure_logging
+from uvicorn_worker.logs.setup import configure_logging
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -18,7 +18,7 @@ from uvicorn_supervisor.messages import Forked, ForkFailed, Prepared, PrepareFai
 from uvicorn_supervisor.preload import Loader
 from uvicorn_supervisor.views import SupervisorView
 from uvicorn_worker.errors import WorkerError, exit_code
-from uvicorn_worker.logs import configure_logging
+from uvicorn_worker.logs.setup import configure_logging
 
 if TYPE_CHECKING:
     import socket

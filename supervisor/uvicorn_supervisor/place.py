@@ -13,7 +13,7 @@ from uvicorn_supervisor import handover
 from uvicorn_supervisor.pidfile import PidFile
 from uvicorn_supervisor.sdnotify import READY, STOPPING, main_process, notify
 from uvicorn_supervisor.upgrade import Program, Successor
-from uvicorn_worker.sockets import bind_all, describe, remove_files
+from uvicorn_worker.sockets.opening import bind_all, describe, remove_files
 
 if TYPE_CHECKING:
     import socket

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from uvicorn_worker.gunicorn.departure import SETTLE, Departure, Leaving, News
 from uvicorn_worker.gunicorn.leaving import Why
-from uvicorn_worker.logs import reopen_logs
+from uvicorn_worker.logs.setup import reopen_logs
 from uvicorn_worker.loops import CLEAN_UP
 from uvicorn_worker.scoreboard import Phase
 

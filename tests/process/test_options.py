@@ -24,7 +24,7 @@ from tests.support.rawws import TEXT, RawWebSocket, frame
 from tests.support.tcpqueue import UnreadBytes, backlog
 from tests.support.waiting import eventually
 from uvicorn_worker.config import Config
-from uvicorn_worker.options import options_of
+from uvicorn_worker.options.declared import options_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping

@@ -21,9 +21,9 @@ import pytest
 from tests.support.rawhttp import RawClient, Truncated
 from tests.support.serving import serve
 from tests.support.waiting import eventually, eventually_async
+from uvicorn_worker.application.lifespan import Lifespan
 from uvicorn_worker.errors import ApplicationError, ClientDisconnected, LifespanError
 from uvicorn_worker.http1 import connection
-from uvicorn_worker.lifespan import Lifespan
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -18,7 +18,7 @@ import pytest
 
 from uvicorn_worker.config import Config
 from uvicorn_worker.errors import ConfigError
-from uvicorn_worker.sockets import bind_all, describe, remove_files
+from uvicorn_worker.sockets.opening import bind_all, describe, remove_files
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -183,7 +183,7 @@ DROPPED = """
 import os, sys
 from uvicorn_worker.config import Config
 from uvicorn_worker.errors import ConfigError
-from uvicorn_worker.sockets import bind_all
+from uvicorn_worker.sockets.opening import bind_all
 "a".encode("idna")  # imported now: afterwards Python's own files may be out of reach
 os.setuid(65534)
 for options in ({"port": 1}, {"uds": sys.argv[1]}):

@@ -23,7 +23,7 @@ from tests.support.certificates import Authority, Pair
 from tests.support.serving import serve
 from tests.support.waiting import eventually
 from uvicorn_worker.config import Config
-from uvicorn_worker.tls import TLSContexts, make_tls
+from uvicorn_worker.tls.renewal import TLSContexts, make_tls
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -14,9 +14,9 @@ import pytest
 from tests.support.rawhttp import RawClient
 from tests.support.serving import RunningServer, serve
 from tests.support.waiting import eventually
-from uvicorn_worker.daemonthreads import DaemonThreads
-from uvicorn_worker.loading import resolve_application
-from uvicorn_worker.wsgi import THREADS, adapt_wsgi
+from uvicorn_worker.application.loading import resolve_application
+from uvicorn_worker.application.wsgi import THREADS, adapt_wsgi
+from uvicorn_worker.process.daemonthreads import DaemonThreads
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -276,7 +276,7 @@ def test_django_is_found_by_its_shape(app: App) -> None:
 
 HANGS = """
 import asyncio, threading
-from uvicorn_worker.wsgi import adapt_wsgi
+from uvicorn_worker.application.wsgi import adapt_wsgi
 
 called = threading.Event()
 

@@ -29,7 +29,7 @@ def serve(options: dict[str, Any], keywords: dict[str, Any]) -> None:
 
     from uvicorn_worker.config import Config
     from uvicorn_worker.errors import ConfigError
-    from uvicorn_worker.sockets import bind_all, describe
+    from uvicorn_worker.sockets.opening import bind_all, describe
 
     logging.basicConfig(stream=sys.stderr)
     try:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from uvicorn_worker.asgi import Address, Headers, Scope
-    from uvicorn_worker.proxy_protocol import ProxyInfo
+    from uvicorn_worker.proxies.proxy_protocol import ProxyInfo
     from uvicorn_worker.state import Exchange
 
 RESPONSE_HEAD = (

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from uvicorn_worker.serverconfig import ServerConfig
 from uvicorn_worker.service import Service
-from uvicorn_worker.tls import TLSContexts
-from uvicorn_worker.tlscontext import Loaded
+from uvicorn_worker.tls.context import Loaded
+from uvicorn_worker.tls.renewal import TLSContexts
 
 if TYPE_CHECKING:
     import ssl

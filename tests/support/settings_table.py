@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 
 from uvicorn_worker.cli import OPTIONS, by_topic
 from uvicorn_worker.gunicorn.settings import SOURCES
-from uvicorn_worker.options import options_of
+from uvicorn_worker.options.declared import options_of
+from uvicorn_worker.options.files import CONFIG_FILE
 from uvicorn_worker.serverconfig import ServerConfig
-from uvicorn_worker.sourcefiles import CONFIG_FILE
 
 if TYPE_CHECKING:
-    from uvicorn_worker.options import Option
+    from uvicorn_worker.options.declared import Option
 
 README = Path(__file__).parents[2] / "README.md"
 BEGIN = "<!-- settings: python -m tests.support.settings_table -->\n"

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 
 from uvicorn_supervisor.config import SupervisorConfig
 from uvicorn_worker.cli import OPTIONS, by_topic
-from uvicorn_worker.options import options_of
+from uvicorn_worker.options.declared import options_of
 
 if TYPE_CHECKING:
-    from uvicorn_worker.options import Option
+    from uvicorn_worker.options.declared import Option
 
 README = Path(__file__).parents[2] / "supervisor" / "README.md"
 BEGIN = "<!-- options: python -m tests.support.supervisor_table -->\n"

@@ -18,9 +18,9 @@ from hypothesis import strategies as st
 
 from tests.support.exchange import FakeExchange, make_scope
 from tests.support.logstate import restored_loggers
-from uvicorn_worker.access import AccessLog, make_access_log, show_target
 from uvicorn_worker.config import LOGGING_CONFIG, Config
-from uvicorn_worker.logs import configure_logging
+from uvicorn_worker.logs.access import AccessLog, make_access_log, show_target
+from uvicorn_worker.logs.setup import configure_logging
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

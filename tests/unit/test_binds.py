@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from uvicorn_worker.binds import TCP, Bind, Inherited, Unix, binds_of, parse_bind
 from uvicorn_worker.config import Config
 from uvicorn_worker.errors import ConfigError
+from uvicorn_worker.sockets.binds import TCP, Bind, Inherited, Unix, binds_of, parse_bind
 
 APP = "app:app"
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.support.certificates import Authority, openssl
-from uvicorn_worker.certificates import subject_name, validity
+from uvicorn_worker.tls.certificates import subject_name, validity
 
 if TYPE_CHECKING:
     from tests.support.certificates import Pair

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from uvicorn_worker import __version__
-from uvicorn_worker.advice import find_risks, find_void
 from uvicorn_worker.cli import OPTIONS, main, make_command, read
 from uvicorn_worker.config import Config
-from uvicorn_worker.sourcefiles import CONFIG_FILE
-from uvicorn_worker.sources import Given
-from uvicorn_worker.words import read_plainly
+from uvicorn_worker.options.advice import find_risks, find_void
+from uvicorn_worker.options.files import CONFIG_FILE
+from uvicorn_worker.options.sources import Given
+from uvicorn_worker.options.words import read_plainly
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -21,10 +21,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.support.exchange import FakeExchange, make_scope
-from uvicorn_worker.exchanges import Site, duration
 from uvicorn_worker.gunicorn.access import AccessLog, _LineWriter
 from uvicorn_worker.gunicorn.atoms import make_atoms
 from uvicorn_worker.gunicorn.views import Objects
+from uvicorn_worker.logs.exchanges import Site, duration
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -15,7 +15,7 @@ import pytest
 from tests.support.certificates import Authority, encrypt_key
 from tests.support.gunicorn_config import gunicorn_config
 from tests.support.waiting import eventually
-from uvicorn_worker.errorpage import error_page
+from uvicorn_worker.application.errorpage import error_page
 from uvicorn_worker.errors import ConfigError
 from uvicorn_worker.gunicorn import masters
 from uvicorn_worker.gunicorn.orders import Orders, Term

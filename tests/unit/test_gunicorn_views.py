@@ -9,15 +9,15 @@ import pytest
 
 from tests.support.exchange import FakeExchange, make_scope
 from uvicorn_worker import __version__
-from uvicorn_worker.exchanges import (
+from uvicorn_worker.gunicorn.views import Objects, RequestView, ResponseView
+from uvicorn_worker.logs.exchanges import (
     MAX_REFUSED_TARGET,
     RefusedExchange,
     Site,
     duration,
     make_environ,
 )
-from uvicorn_worker.gunicorn.views import Objects, RequestView, ResponseView
-from uvicorn_worker.proxy_protocol import ProxyInfo
+from uvicorn_worker.proxies.proxy_protocol import ProxyInfo
 
 if TYPE_CHECKING:
     from uvicorn_worker.asgi import Address, Headers

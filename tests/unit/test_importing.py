@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from uvicorn_worker.application.importing import load_application
 from uvicorn_worker.config import Config
 from uvicorn_worker.errors import AppLoadError, ConfigError
-from uvicorn_worker.importing import load_application
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -189,7 +189,7 @@ def test_wrong_names_are_one_line_with_a_hint(app: str, reason: str, project: Pa
             "misconfigures:app",
             "ConfigError: port=-1",
             "misconfigures.py",
-            "uvicorn_worker/options.py",
+            "uvicorn_worker/options/declared.py",
             id="our-own-error-in-the-users-code",
         ),
     ],
@@ -227,7 +227,7 @@ def test_what_is_missing_around_the_application_is_a_wrong_configuration(
         load_application(Config("shop.main:application", app_dir="nowhere"))
 
     monkeypatch.setitem(sys.modules, "a2wsgi", None)
-    monkeypatch.delitem(sys.modules, "uvicorn_worker.wsgi", raising=False)
+    monkeypatch.delitem(sys.modules, "uvicorn_worker.application.wsgi", raising=False)
     with pytest.raises(ConfigError, match="pip install"):
         load_application(Config("shop.main:wsgi"))
 

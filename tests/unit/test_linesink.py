@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, TextIO
 import pytest
 
 from tests.support.waiting import eventually_async
-from uvicorn_worker import linesink
-from uvicorn_worker.linesink import LIMIT, LineSink, line_handler
+from uvicorn_worker.logs import linesink
+from uvicorn_worker.logs.linesink import LIMIT, LineSink, line_handler
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

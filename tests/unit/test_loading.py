@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from uvicorn_worker.application.loading import resolve_application
 from uvicorn_worker.errors import AppLoadError, ConfigError
-from uvicorn_worker.loading import resolve_application
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Generator
@@ -252,7 +252,7 @@ def test_wsgi_applications_are_wrapped_where_they_are_asked_for(
 
 def test_wsgi_without_its_package_is_told_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "a2wsgi", None)
-    monkeypatch.delitem(sys.modules, "uvicorn_worker.wsgi", raising=False)
+    monkeypatch.delitem(sys.modules, "uvicorn_worker.application.wsgi", raising=False)
 
     with pytest.raises(ConfigError, match=r"pip install 'uvicorn-worker\[wsgi\]'"):
         resolve_application(wsgi, interface="wsgi")

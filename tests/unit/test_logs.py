@@ -20,7 +20,7 @@ from tests.support.logstate import restored_loggers
 from uvicorn_worker.config import LOGGING_CONFIG, TRACE, Config
 from uvicorn_worker.errors import ConfigError
 from uvicorn_worker.logging import AccessFormatter, DefaultFormatter, JsonFormatter
-from uvicorn_worker.logs import configure_logging, reopen_logs
+from uvicorn_worker.logs.setup import configure_logging, reopen_logs
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

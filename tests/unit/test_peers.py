@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from uvicorn_worker import peers
 from uvicorn_worker.errors import ConfigError
-from uvicorn_worker.peers import PeerList
+from uvicorn_worker.proxies import peers
+from uvicorn_worker.proxies.peers import PeerList
 
 LOOPBACK = ("127.0.0.1", "::1")
 

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from uvicorn_worker import origin
 from uvicorn_worker.errors import ApplicationError, BadRequest, ConfigError
-from uvicorn_worker.proxy import MAX_NAMED, ForwardingPolicy, trust_summary
+from uvicorn_worker.proxies import origin
+from uvicorn_worker.proxies.headers import MAX_NAMED, ForwardingPolicy, trust_summary
 from uvicorn_worker.serverconfig import ServerConfig
 
 if TYPE_CHECKING:

@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from uvicorn_worker.errors import BadRequest
-from uvicorn_worker.proxy_protocol import ProxyInfo, read
+from uvicorn_worker.proxies.proxy_protocol import ProxyInfo, read
 
 if TYPE_CHECKING:
-    from uvicorn_worker.proxy_protocol import Version
+    from uvicorn_worker.proxies.proxy_protocol import Version
 
 VERSIONS: tuple[Version, ...] = ("v1", "v2", "auto")
 SIGNATURE = b"\r\n\r\n\x00\r\nQUIT\n"

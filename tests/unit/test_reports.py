@@ -16,8 +16,8 @@ import pytest
 
 from tests.support.exchange import FakeExchange, make_scope
 from tests.support.waiting import eventually
-from uvicorn_worker.reports import STDERR, Reports
-from uvicorn_worker.watchdog import Watchdog
+from uvicorn_worker.diagnostics.reports import STDERR, Reports
+from uvicorn_worker.diagnostics.watchdog import Watchdog
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -8,9 +8,9 @@ import pytest
 
 from uvicorn_worker.config import Config
 from uvicorn_worker.errors import ConfigError
-from uvicorn_worker.options import options_of
-from uvicorn_worker.sourcefiles import gather
-from uvicorn_worker.sources import Given, from_environment, from_table, overlay
+from uvicorn_worker.options.declared import options_of
+from uvicorn_worker.options.files import gather
+from uvicorn_worker.options.sources import Given, from_environment, from_table, overlay
 
 if TYPE_CHECKING:
     from pathlib import Path

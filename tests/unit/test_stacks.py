@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from uvicorn_worker.stacks import MOST_FRAMES, innermost, stack_of
+from uvicorn_worker.diagnostics.stacks import MOST_FRAMES, innermost, stack_of
 
 if TYPE_CHECKING:
     import traceback

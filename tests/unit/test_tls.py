@@ -14,8 +14,8 @@ import pytest
 from tests.support.certificates import PASSWORD, Authority, encrypt_key
 from uvicorn_worker.config import Config
 from uvicorn_worker.errors import ConfigError
-from uvicorn_worker.tls import TLSContexts, make_tls
-from uvicorn_worker.tlscontext import Loaded
+from uvicorn_worker.tls.context import Loaded
+from uvicorn_worker.tls.renewal import TLSContexts, make_tls
 
 if TYPE_CHECKING:
     from collections.abc import Callable

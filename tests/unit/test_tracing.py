@@ -11,7 +11,7 @@ import pytest
 from tests.support.exchange import make_scope
 from tests.support.logstate import restored_loggers
 from uvicorn_worker.config import TRACE
-from uvicorn_worker.tracing import describe, trace
+from uvicorn_worker.logs.tracing import describe, trace
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -17,10 +17,10 @@ import traceback
 from types import FunctionType
 from typing import TYPE_CHECKING, Final, Protocol, cast
 
-from uvicorn_worker.exchanges import RefusedExchange, Site, duration
 from uvicorn_worker.gunicorn.atoms import AtomSource, make_atoms
 from uvicorn_worker.gunicorn.views import Objects
-from uvicorn_worker.records import RecordMaker
+from uvicorn_worker.logs.exchanges import RefusedExchange, Site, duration
+from uvicorn_worker.logs.records import RecordMaker
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

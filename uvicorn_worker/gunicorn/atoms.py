@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol, TypeVar, overload
 
-from uvicorn_worker.atoms import Atoms, combined_atoms, quoted
-from uvicorn_worker.exchanges import duration
 from uvicorn_worker.gunicorn.views import Objects
+from uvicorn_worker.logs.atoms import Atoms, combined_atoms, quoted
+from uvicorn_worker.logs.exchanges import duration
 
 if TYPE_CHECKING:
     from collections.abc import ItemsView, Iterator, KeysView, ValuesView
     from datetime import timedelta
 
-    from uvicorn_worker.exchanges import Site
     from uvicorn_worker.gunicorn.views import RequestView, ResponseView
+    from uvicorn_worker.logs.exchanges import Site
     from uvicorn_worker.state import Exchange
 
 T = TypeVar("T")

@@ -19,8 +19,8 @@ from uvicorn_worker.loops import CLEAN_UP
 from uvicorn_worker.scoreboard import Phase
 
 if TYPE_CHECKING:
+    from uvicorn_worker.diagnostics.reports import Reports
     from uvicorn_worker.gunicorn.orders import Term
-    from uvicorn_worker.reports import Reports
     from uvicorn_worker.service import Service
 
 BEAT: Final = 1.0  # seconds between heartbeats, at most; Gunicorn looks once a second

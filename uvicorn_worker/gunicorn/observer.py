@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from gunicorn.glogging import Logger
 
-from uvicorn_worker.exchanges import Site
 from uvicorn_worker.gunicorn.access import AccessLog
 from uvicorn_worker.gunicorn.settings import custom_hook
 from uvicorn_worker.gunicorn.views import Objects
-from uvicorn_worker.proxy import ForwardingPolicy
+from uvicorn_worker.logs.exchanges import Site
+from uvicorn_worker.proxies.headers import ForwardingPolicy
 
 if TYPE_CHECKING:
     from uvicorn_worker.asgi import Address

@@ -11,17 +11,17 @@ import collections.abc
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
-from uvicorn_worker import sources
 from uvicorn_worker.config import Config
 from uvicorn_worker.errors import ConfigError
-from uvicorn_worker.options import did_you_mean, options_of
+from uvicorn_worker.options import sources
+from uvicorn_worker.options.declared import did_you_mean, options_of
+from uvicorn_worker.options.sources import Given
 from uvicorn_worker.serverconfig import ServerConfig
-from uvicorn_worker.sources import Given
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from uvicorn_worker.sources import Layer
+    from uvicorn_worker.options.sources import Layer
 
 # Options that the server's configuration does not hold.
 BESIDE: Final = ("interface", "factory", "limit_max_requests_jitter")

@@ -19,7 +19,7 @@ from uvicorn_worker.upgrades import make_engine
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from uvicorn_worker.sources import Given
+    from uvicorn_worker.options.sources import Given
 
 # Field of our configuration -> Gunicorn's setting, and its value where Gunicorn has none yet.
 SOURCES: Final[Mapping[str, tuple[str, object]]] = {

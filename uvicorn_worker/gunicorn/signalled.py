@@ -17,14 +17,14 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from gunicorn.workers.base import Worker
 
+from uvicorn_worker.diagnostics.reports import Reports
+from uvicorn_worker.diagnostics.watchdog import Watchdog
 from uvicorn_worker.errors import EXIT_ABORTED, EXIT_STOPPED
-from uvicorn_worker.guard import Guard
 from uvicorn_worker.gunicorn import masters
 from uvicorn_worker.gunicorn.leaving import Budget
 from uvicorn_worker.gunicorn.orders import IGNORED, Orders
-from uvicorn_worker.reports import Reports
+from uvicorn_worker.process.guard import Guard
 from uvicorn_worker.scoreboard import Phase
-from uvicorn_worker.watchdog import Watchdog
 
 if TYPE_CHECKING:
     import asyncio

@@ -9,8 +9,7 @@ from gunicorn import sock
 
 from uvicorn_worker.errors import ConfigError
 from uvicorn_worker.gunicorn.settings import custom_hook
-from uvicorn_worker.tls import TLSContexts
-from uvicorn_worker.tlscontext import (
+from uvicorn_worker.tls.context import (
     Loaded,
     PemFile,
     check_certificates,
@@ -18,6 +17,7 @@ from uvicorn_worker.tlscontext import (
     load_pair,
     out_of_date,
 )
+from uvicorn_worker.tls.renewal import TLSContexts
 
 ENCRYPTED: Final = (b"BEGIN ENCRYPTED PRIVATE KEY", b"Proc-Type: 4,ENCRYPTED")
 

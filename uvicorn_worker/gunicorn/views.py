@@ -10,7 +10,7 @@ from functools import cached_property
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
-from uvicorn_worker.exchanges import (
+from uvicorn_worker.logs.exchanges import (
     RefusedExchange,
     endpoint,
     make_environ,
@@ -21,8 +21,8 @@ from uvicorn_worker.exchanges import (
 )
 
 if TYPE_CHECKING:
-    from uvicorn_worker.exchanges import Site
-    from uvicorn_worker.proxy_protocol import ProxyInfo
+    from uvicorn_worker.logs.exchanges import Site
+    from uvicorn_worker.proxies.proxy_protocol import ProxyInfo
     from uvicorn_worker.state import Exchange
 
 

@@ -15,7 +15,6 @@ import socket
 import struct
 from typing import TYPE_CHECKING, Any, Final, cast
 
-from uvicorn_worker import proxy_protocol
 from uvicorn_worker.errors import ApplicationError, BadRequest, ClientDisconnected
 from uvicorn_worker.flow import LINGER_TIMEOUT, NEVER, Flow, unacknowledged
 from uvicorn_worker.http1.body import ChunkedDecoder
@@ -25,6 +24,7 @@ from uvicorn_worker.http1.head import refusal
 from uvicorn_worker.http1.partial import PartialHead
 from uvicorn_worker.http1.request import CHUNKED, field_values
 from uvicorn_worker.http1.state import start_task
+from uvicorn_worker.proxies import proxy_protocol
 
 if TYPE_CHECKING:
     import asyncio

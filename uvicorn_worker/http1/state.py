@@ -8,7 +8,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from uvicorn_worker.http1.scope import ScopeBuilder
-from uvicorn_worker.peers import PeerList
+from uvicorn_worker.proxies.peers import PeerList
 from uvicorn_worker.state import ServerState
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from uvicorn_worker.http1.connection import HTTPConnection
     from uvicorn_worker.http1.reader import RequestReader
     from uvicorn_worker.http1.request import Request
-    from uvicorn_worker.proxy import ForwardingPolicy
+    from uvicorn_worker.proxies.headers import ForwardingPolicy
     from uvicorn_worker.serverconfig import ServerConfig
     from uvicorn_worker.state import Log
 

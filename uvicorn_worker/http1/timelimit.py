@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from uvicorn_worker.diagnostics.stacks import innermost, stack_of
 from uvicorn_worker.http1.cycle import RequestCycle
-from uvicorn_worker.stacks import innermost, stack_of
 
 if TYPE_CHECKING:
     import traceback

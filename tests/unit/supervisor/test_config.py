@@ -10,7 +10,7 @@ from uvicorn_supervisor.config import AUTO, RELOADING_GRACE, SupervisorConfig
 from uvicorn_supervisor.limits import NEVER
 from uvicorn_worker.config import LOGGING_CONFIG
 from uvicorn_worker.errors import ConfigError
-from uvicorn_worker.options import options_of
+from uvicorn_worker.options.declared import options_of
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ import pytest
 from uvicorn_supervisor import handover
 from uvicorn_supervisor.handover import TAKEN_OVER, VARIABLE, Handover, adopt_all, offer, receive
 from uvicorn_worker.errors import ConfigError
-from uvicorn_worker.unixsockets import UnixListener
+from uvicorn_worker.sockets.unix import UnixListener
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -1,0 +1,1 @@
+"""What a process that is stuck says of itself."""

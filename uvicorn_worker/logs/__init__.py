@@ -1,0 +1,1 @@
+"""What a server process logs: its setup, access lines, formats and files."""

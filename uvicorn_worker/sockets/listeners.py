@@ -1,0 +1,216 @@
+"""Accept connections from listening sockets that somebody else may share.
+
+The server accepts itself instead of leaving it to the event loop: only so it can stop at a limit
+without refusing anybody, take what is in the queue before it goes, and leave the descriptors and
+the backlog of inherited sockets as they are.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import socket
+import ssl
+from typing import TYPE_CHECKING, Final
+
+from uvicorn_worker.tls.failures import explain
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from uvicorn_worker.state import ServerState
+    from uvicorn_worker.tls.renewal import TLSContexts
+
+# The connection in front of the queue failed before it was accepted (accept(2) on Linux passes
+# errors of the network on): the next one may be right.
+FAILED: Final = frozenset({
+    errno.ECONNABORTED, errno.EPROTO, errno.ENETDOWN, errno.EHOSTDOWN, errno.EHOSTUNREACH,
+    errno.ENETUNREACH, errno.ENOPROTOOPT, errno.EOPNOTSUPP, errno.EINTR,
+})  # fmt: skip
+
+# Anything else, such as no descriptors or memory left: the connection stays in the queue, trying
+# again at once would only burn the processor.
+RETRY_DELAY: Final = 0.5  # seconds
+
+# Time for handshakes when the server goes, in seconds: no more than a silent connection gets.
+DRAIN_HANDSHAKE_TIMEOUT: Final = 1.4
+
+# A server at its limit of connections comes back to it with every one that closes.
+WARNING_INTERVAL: Final = 10.0  # seconds
+
+# One connection per turn of the loop and listener: siblings that share the queue get theirs, and
+# open connections are not kept waiting by a burst of new ones.
+ACCEPTS_PER_TURN: Final = 1
+
+
+class Acceptor:
+    """Accepts on `sockets` and gives every connection a protocol of `factory`.
+
+    Owns the sockets from `start` on and closes them in `close`; each descriptor exactly once.
+    """
+
+    def __init__(
+        self,
+        sockets: Sequence[socket.socket],
+        state: ServerState,
+        factory: Callable[[socket.socket], asyncio.Protocol],
+        tls: TLSContexts | None,
+    ) -> None:
+        self._sockets = list(sockets)
+        self._state = state
+        self._factory = factory
+        self._tls = tls
+        self._limit = state.config.limit_connections
+        self._opening: dict[asyncio.Task[None], socket.socket] = {}
+        self._watching = False
+        self._retry: asyncio.TimerHandle | None = None
+        self._warn_at = 0.0
+
+    @property
+    def open(self) -> bool:
+        return bool(self._sockets)
+
+    @property
+    def opening(self) -> int:
+        """Connections that are accepted but have no protocol yet."""
+        return len(self._opening)
+
+    def start(self) -> None:
+        for sock in self._sockets:
+            sock.setblocking(False)
+        self._watch()
+
+    def close(self, *, empty: bool = True) -> None:
+        """Close our copies of the sockets; unless told otherwise take what is in the queues first.
+
+        The last copy that closes takes the queue with it: clients in it would be reset.
+        """
+        self._unwatch()
+        sockets, self._sockets = self._sockets, []
+        for sock in sockets:
+            more = empty
+            while more:
+                try:
+                    self._open(*sock.accept())
+                except OSError as exc:  # noqa: PERF203 - each accept can fail in its own way
+                    more = exc.errno in FAILED
+            sock.close()
+
+    def hurry(self, timeout: float = DRAIN_HANDSHAKE_TIMEOUT) -> None:
+        """Give handshakes that are under way `timeout` more seconds."""
+        if self._opening:
+            self._state.loop.call_later(timeout, self._give_up)
+
+    def _give_up(self) -> None:
+        """Cancel handshakes; who has its protocol by now is a connection like any other.
+
+        uvloop would close its transport and never tell the protocol.
+        """
+        made = {connection.sock for connection in self._state.connections}
+        for task, sock in self._opening.items():
+            if sock not in made:
+                task.cancel()
+
+    def _opened(self, task: asyncio.Task[None]) -> None:
+        """A connection has its protocol now, or its handshake has failed."""
+        del self._opening[task]
+        self.connection_lost()
+
+    def connection_lost(self) -> None:
+        """There may be room below the limit again."""
+        if not self._watching and self._retry is None and self._sockets and not self._full():
+            self._watch()
+
+    def _full(self) -> bool:
+        count = len(self._state.connections) + len(self._opening)
+        return bool(self._limit) and count >= self._limit
+
+    def _watch(self) -> None:
+        self._retry = None
+        if not self._watching:
+            self._watching = True
+            for sock in self._sockets:
+                self._state.loop.add_reader(sock.fileno(), self._ready, sock)
+
+    def _unwatch(self) -> None:
+        if self._retry is not None:
+            self._retry.cancel()
+            self._retry = None
+        if self._watching:
+            self._watching = False
+            for sock in self._sockets:
+                self._state.loop.remove_reader(sock.fileno())
+
+    def _ready(self, sock: socket.socket) -> None:
+        for _ in range(ACCEPTS_PER_TURN):
+            if self._full():
+                self._unwatch()
+                self._warn()
+                return
+            try:
+                connection, peer = sock.accept()
+            except BlockingIOError:
+                return  # a sibling was faster
+            except OSError as exc:
+                if exc.errno not in FAILED:
+                    self._accept_failed(exc)
+                return
+            self._open(connection, peer)
+
+    def _warn(self) -> None:
+        """Say that the limit is reached, once in a while."""
+        now = self._state.loop.time()
+        if now < self._warn_at:
+            return
+        self._warn_at = now + WARNING_INTERVAL
+        self._state.log.warning(
+            "%d connections are open, the limit: new ones wait until one closes", self._limit
+        )
+
+    def _accept_failed(self, exc: OSError) -> None:
+        self._state.log.error(
+            "Cannot accept a connection: %s; trying again in %g s", exc, RETRY_DELAY
+        )
+        self._unwatch()
+        self._retry = self._state.loop.call_later(RETRY_DELAY, self._watch)
+
+    def _open(self, sock: socket.socket, peer: object) -> None:
+        sock.setblocking(False)
+        if sock.family != socket.AF_UNIX:
+            # asyncio does it only for sockets that it has made itself.
+            with contextlib.suppress(OSError):
+                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        task = self._state.loop.create_task(self._connect(sock, peer))
+        self._opening[task] = sock
+        task.add_done_callback(self._opened)
+
+    async def _connect(self, sock: socket.socket, peer: object) -> None:
+        loop = self._state.loop
+        timeout = self._state.config.timeout_ssl_handshake
+        if self._state.draining:
+            timeout = min(timeout, DRAIN_HANDSHAKE_TIMEOUT)
+        try:
+            if self._tls is None:
+                await loop.connect_accepted_socket(lambda: self._factory(sock), sock)
+            else:
+                await loop.connect_accepted_socket(
+                    lambda: self._factory(sock),
+                    sock,
+                    ssl=self._tls.context,
+                    ssl_handshake_timeout=timeout,
+                )
+        except (OSError, asyncio.TimeoutError) as exc:  # ssl.SSLError is an OSError
+            self._handshake_failed(peer, exc)
+            sock.close()
+
+    def _handshake_failed(self, peer: object, exc: Exception) -> None:
+        """Say who failed; `peer` is from accept, as the transport has closed the socket."""
+        if isinstance(exc, ssl.SSLError):
+            self._state.log_refusal(_host(peer), explain(exc))
+        else:
+            self._state.log.debug("Connection from %s ended in its handshake: %s", peer, exc)
+
+
+def _host(name: object) -> tuple[str, int] | None:
+    return (name[0], name[1]) if isinstance(name, tuple) else None

@@ -1,0 +1,1 @@
+"""TLS: contexts and their renewal, certificates, what applications are told of them."""
