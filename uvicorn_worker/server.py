@@ -1,6 +1,7 @@
 """The public server of one process: `Server(config).run()`, or on somebody else's event loop.
 
-What it does from its start to its end is in `process.single`; here is who may tell it what, and when.
+What it does from its start to its end is in `process.single`; here is who may tell it what, and
+when.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Lists of peers that a setting names. Pure.
 
-What peers in a list may do is the business of whoever has one: `headers` for forwarding headers, the
-connection for the PROXY protocol.
+What peers in a list may do is the business of whoever has one: `headers` for forwarding headers,
+the connection for the PROXY protocol.
 """
 
 from __future__ import annotations
