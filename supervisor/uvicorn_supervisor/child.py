@@ -1,7 +1,7 @@
 """A worker's process, from the fork to its exit code: signals, loading, the event loop.
 
-Handlers only note what they were told and wake the loop, which acts (`tenure.py`). While the
-application is being loaded there is no loop, and nothing that could be lost: whoever is told to go
+Handlers only note what they were told and wake the loop, which acts (`tenure.py`). While the user's
+code is called before there is a loop, there is nothing that could be lost: whoever is told to go
 then is interrupted where it is.
 """
 
@@ -39,8 +39,10 @@ from uvicorn_worker.gunicorn.orders import Orders
 from uvicorn_worker.logs.access import make_access_log
 from uvicorn_worker.loops import clean_up, new_event_loop
 from uvicorn_worker.process.guard import Guard
-from uvicorn_worker.scoreboard import Phase
+from uvicorn_worker.process.interruption import Interruption
+from uvicorn_worker.scoreboard import Neighbours, Phase
 from uvicorn_worker.service import Service
+from uvicorn_worker.sockets.balance import Balance
 from uvicorn_worker.tls.renewal import make_tls
 
 if TYPE_CHECKING:
@@ -62,7 +64,7 @@ def work(plan: Assignment) -> int:
     worker.take_over()
     view = plan.view(os.getpid())
     try:
-        plan.hooks.call("post_fork", plan.supervisor, view)
+        worker.booting.run(lambda: plan.hooks.call("post_fork", plan.supervisor, view))
         return worker.run()
     finally:
         plan.hooks.call("worker_exit", plan.supervisor, view)
@@ -92,7 +94,7 @@ class Worker:
         self.reloader: threading.Thread | None = None
         self.own_queue = False
         self._reports = Reports(self.log)
-        self._loading = False
+        self.booting = Interruption()
         self._loop: asyncio.AbstractEventLoop | None = None  # while it is run
         self._news: News | None = None
         self._service: Service | None = None
@@ -131,12 +133,12 @@ class Worker:
     def run(self) -> int:
         """Serve; return the exit code."""
         try:
-            app = self._load()
-            if app is None or self.orders.to_go:
-                return EXIT_STOPPED
-            return self._serve(app)
+            app = self.plan.app
+            if app is None:
+                app = self.booting.run(lambda: load(self.plan.config))
+            return EXIT_STOPPED if self.orders.to_go else self._serve(app)
         except WorkerError as exc:
-            # What interrupts the loading of an application looks like its own failure.
+            # To be ended may look like a failure of its own.
             if self.orders.aborted:
                 return EXIT_ABORTED
             if self.orders.to_go:
@@ -144,16 +146,6 @@ class Worker:
             if self.plan.board.first_report():
                 say_why(exc)
             return exit_code(exc)
-
-    def _load(self) -> Application | None:
-        """Return the application, None where the worker was told to go already."""
-        if self.plan.app is not None:
-            return self.plan.app
-        self._loading = True
-        try:
-            return None if self.orders.to_go else load(self.plan.config)
-        finally:
-            self._loading = False
 
     # -- the loop
 
@@ -170,6 +162,7 @@ class Worker:
             loop=loop,
             tls=make_tls(config, self.log),
             observer=make_access_log(config),
+            balance=Balance(Neighbours(self.plan.board, self.slot)),
         )
         self._news = News()
         tenure = Tenure(self, service, self._news)
@@ -256,7 +249,7 @@ class Worker:
 
     def _break_in(self) -> None:
         """Interrupt what keeps the loop from ending; called by the guard, in its thread."""
-        if self._loop is not None or self._loading:
+        if self._loop is not None or self.booting.running:
             self.orders.overdue = True
             main = threading.main_thread().ident
             assert main is not None
@@ -268,19 +261,18 @@ class Worker:
         if self.orders.overdue:
             raise SystemExit(EXIT_STOPPED)
         self.orders.term()
-        self._told_to_go()
+        self._told_to_go(frame)
 
     def _handle_quit(self, sig: int, frame: FrameType | None) -> None:
-        if self.orders.quit() and not self._loading:
+        if self.orders.quit() and not self.booting.running:
             self.arm_guard(Budget.quick(time.monotonic()))
-        self._told_to_go()
+        self._told_to_go(frame)
 
-    def _told_to_go(self) -> None:
+    def _told_to_go(self, frame: FrameType | None) -> None:
         self.slot.set_phase(Phase.DRAINING)  # the others do not count on this worker
-        if self._loading:
-            # Where Python ignores exceptions (in a destructor, say) the guard tries again.
+        if self.booting.running and not self.booting.struck:
             self.arm_guard(Budget.quick(time.monotonic()))
-            raise SystemExit(EXIT_STOPPED)
+        self.booting.strike(frame)
         self.wake()
 
     def _handle_reopen(self, sig: int, frame: FrameType | None) -> None:

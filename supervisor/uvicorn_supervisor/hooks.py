@@ -16,6 +16,7 @@ from types import FunctionType
 from typing import TYPE_CHECKING, Any, Final
 
 from uvicorn_worker.errors import ConfigError
+from uvicorn_worker.process.interruption import Interrupted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -49,12 +50,17 @@ class Hooks:
         return name in self._functions
 
     def call(self, name: str, *arguments: object) -> bool:
-        """Call a hook if there is one; return whether nothing went wrong. It never raises."""
+        """Call a hook if there is one; return whether nothing went wrong.
+
+        It raises nothing but what a signal handler of ours has interrupted the hook with.
+        """
         function = self._functions.get(name)
         if function is None:
             return True
         try:
             function(*arguments)
+        except Interrupted:
+            raise
         except Exception as exc:
             log.exception("The hook %s has failed: %s", name, _first_line(exc))
         except SystemExit as exc:

@@ -90,6 +90,7 @@ WORKER = Layers(
         ("options.declared",),
         ("proxies.peers",),
         ("application.errorpage",),
+        ("process.interruption",),
         (
             "asgi",
             "process.daemonthreads",

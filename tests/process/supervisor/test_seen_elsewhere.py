@@ -60,6 +60,25 @@ async def app(scope, receive, send):
     await basic(scope, receive, send)
 """
 
+# Python ignores what a signal handler raises in a destructor; this code, anywhere.
+DEAF = """
+import time
+from tests.apps.basic import app, mark
+
+class Dying:
+    def __del__(self):
+        mark("sleeping")
+        time.sleep(60)
+
+dying = Dying()
+del dying
+try:
+    time.sleep(60)
+except:
+    pass
+time.sleep(60)
+"""
+
 
 def is_refused(server: RunningSupervisor) -> bool:
     try:
@@ -86,6 +105,20 @@ def test_a_stop_is_heard_while_one_worker_hangs_and_another_boots(
 
     # One second for requests, one for the report of the worker that hangs.
     assert server.wait_exit(4) == 0
+
+
+def test_a_stop_is_heard_by_code_that_swallows_it_while_it_is_imported(
+    supervisor: StartSupervisor,
+) -> None:
+    server = supervisor("deaf:app", "--workers", "2", files={"deaf.py": DEAF})
+    eventually(lambda: len(server.marked("sleeping")) == 2)
+
+    server.signal(signal.SIGTERM)
+
+    assert server.wait_exit(4) == 0
+    log = server.log_text()
+    assert "ignored" not in log, "not even that Python ignores something"
+    assert "Traceback" not in log
 
 
 def test_a_thread_that_is_well_does_not_hide_a_loop_that_is_not(
