@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 REQUEST_TIMEOUT = 10.0
 """Seconds until a request counts as lost; many times what a reload lets it wait."""
 
+LOSSES_TIMED = 10_000
+
 PROBLEMS_KEPT = 10
 """Descriptions of each kind kept for the message of a failed test; all are counted."""
 
@@ -68,6 +70,10 @@ class Outcomes:
     """Connections that ended properly after the server had announced it. No loss."""
     served_by: collections.Counter[int] = dataclasses.field(default_factory=collections.Counter)
     """Good answers by process id."""
+    slowest: float = 0.0
+    """Seconds: the longest wait for a connection or a good answer, a slow path's own time in it."""
+    lost_at: list[float] = dataclasses.field(default_factory=list)
+    """When requests were lost (`time.monotonic()`), the first LOSSES_TIMED of them."""
     problems: list[str] = dataclasses.field(default_factory=list)
     """The first losses: when, which client, what."""
 
@@ -238,6 +244,7 @@ class Load:
             opening = asyncio.open_unix_connection(self._address)
         else:
             opening = asyncio.open_connection(*self._address)
+        begin = time.monotonic()
         try:
             streams = await asyncio.wait_for(opening, REQUEST_TIMEOUT)
         except asyncio.TimeoutError:
@@ -247,8 +254,13 @@ class Load:
         except OSError as exc:  # a listener that closed in this instant
             self.lost("reset_new", name, repr(exc))
         else:
+            self.answered(begin)
             return _Connection(self, name, *streams)
         return None
+
+    def answered(self, begin: float) -> None:
+        """Note how long somebody waited who began at this time."""
+        self.outcomes.slowest = max(self.outcomes.slowest, time.monotonic() - begin)
 
     def next_request(self) -> tuple[str, str]:
         """Return a new id and the target that carries it."""
@@ -259,6 +271,8 @@ class Load:
     def lost(self, kind: str, name: str, what: str, count: int = 1) -> None:
         """Count lost requests and keep the first descriptions."""
         setattr(self.outcomes, kind, getattr(self.outcomes, kind) + count)
+        if len(self.outcomes.lost_at) < LOSSES_TIMED:
+            self.outcomes.lost_at.append(time.monotonic())
         if getattr(self.outcomes, kind) <= PROBLEMS_KEPT:
             after = time.monotonic() - self._started
             self.outcomes.problems.append(f"{after:.3f} s {name}: {kind}: {what}")
@@ -297,6 +311,7 @@ class _Connection:
             return False
         requests = [self._load.next_request() for _ in range(count)]
         close = "Connection: close\r\n" if last else ""
+        begin = time.monotonic()
         self._writer.writelines(
             f"GET {target} HTTP/1.1\r\nHost: load\r\n{close}\r\n".encode() for _, target in requests
         )
@@ -312,6 +327,7 @@ class _Connection:
                     exc.args[0], self._name, f"{target}: {exc.args[1]}", count - position
                 )
                 return False
+            self._load.answered(begin)
             if closes:
                 self._load.outcomes.retried += count - position - 1
                 return False
