@@ -32,7 +32,7 @@ check: $(VENV)/.installed-dev  ## Check format, lint and types.
 	$(BIN)/ruff check
 	$(BIN)/mypy
 
-test: check  ## Check format, lint and types, then run the tests.
+test: check .panther/.installed  ## Check format, lint and types, then run the tests.
 ifeq ($(ARGS),)
 	$(BIN)/python -m pytest --numprocesses=auto tests/unit tests/contract tests/server
 	$(BIN)/python -m pytest --numprocesses=4 tests/process
@@ -40,7 +40,7 @@ else
 	$(BIN)/python -m pytest $(ARGS)
 endif
 
-test-all: check  ## Run the tests on every Python found, with the oldest and newest Gunicorn.
+test-all: check .panther/.installed  ## Run the tests on every Python found, with the oldest and newest Gunicorn.
 	.ci/test-all $(ARGS)
 
 test-oldest:  ## Run the tests with the oldest releases that pyproject.toml allows.
@@ -59,9 +59,15 @@ coverage: $(VENV)/.installed-dev  ## Run the tests and report the lines and bran
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
 
+# Panther's requirements exclude ours (httptools~=0.7.1), and it imports Uvicorn for its log format:
+# it gets a folder of its own, which only its test looks into.
+.panther/.installed: | $(BIN)/python
+	@$(PIP) install --no-deps --upgrade --target .panther panther pantherdb simple-ulid uvicorn pytz
+	@touch $@
+
 clean:  ## Remove environments, caches and builds.
 	rm -rf $(VENV) .venvs .bench-venv build dist htmlcov .coverage .coverage.* \
-		.hypothesis .mypy_cache .pytest_cache .ruff_cache
+		.hypothesis .mypy_cache .panther .pytest_cache .ruff_cache
 	find . -name __pycache__ -not -path './.git/*' -prune -exec rm -rf {} +
 
 $(BIN)/python:

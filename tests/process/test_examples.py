@@ -1,4 +1,7 @@
-"""Every example runs as it stands and answers the clients that its docstring names."""
+"""Every example runs as it stands and answers the clients that its docstring names.
+
+Those of the frameworks have a test of their own: tests/process/test_frameworks.py.
+"""
 
 from __future__ import annotations
 
@@ -72,58 +75,3 @@ def test_hello_answers_curl(serve: Callable[..., RunningGunicorn]) -> None:
     head = curl("--head", url(server, "/")).splitlines()
     assert head[0] == "HTTP/1.1 200 OK"
     assert "content-length: 14" in head
-
-
-def test_fastapi_answers_httpx(serve: Callable[..., RunningGunicorn]) -> None:
-    server = serve("fastapi_app")
-
-    with httpx.Client(base_url=url(server, "")) as client:
-        added = client.post("/items", json={"name": "pear"})
-        assert (added.status_code, added.json()) == (201, {"number": 4})
-        assert client.get("/items/4").json() == {"name": "pear"}  # lifespan state is shared
-        assert client.get("/items/5").status_code == 404
-        assert client.post("/items", json={"nome": "pera"}).status_code == 422
-
-
-def test_fastapi_streams_to_httpx(serve: Callable[..., RunningGunicorn]) -> None:
-    # The second line would come long after the timeout of the first. The application notices that
-    # its client has left when it sends that line, so the stop has to cut it.
-    server = serve("fastapi_app", "--graceful-timeout", "2")
-    hour = 3600
-
-    with httpx.stream("GET", url(server, f"/countdown?seconds={hour}"), timeout=10) as answer:
-        assert answer.headers["transfer-encoding"] == "chunked"
-        assert next(answer.iter_lines()) == "3"
-
-
-@needs_curl
-def test_fastapi_answers_curl(serve: Callable[..., RunningGunicorn]) -> None:
-    server = serve("fastapi_app")
-    json = ("--header", "Content-Type: application/json", "--data", '{"name": "pear"}')
-
-    assert curl(url(server, "/items/3")) == '{"name":"date"}'
-    assert curl(*json, url(server, "/items")) == '{"number":4}'
-    assert curl("--no-buffer", url(server, "/countdown?seconds=0")) == "3\n2\n1\nlift-off\n"
-
-
-def test_django_answers_httpx(serve: Callable[..., RunningGunicorn]) -> None:
-    server = serve("django_app")
-    file = bytes(range(256)) * 1024  # more than one read of the socket
-
-    with httpx.Client(base_url=url(server, "")) as client:
-        assert client.get("/", params={"name": "Ada & Bo"}).text == "Hello, Ada & Bo!\n"
-        assert client.get("/nowhere").status_code == 404
-        assert client.get("/upload").status_code == 405
-        assert client.post("/upload", files={"file": file}).json() == {"file": len(file)}
-
-
-@needs_curl
-def test_django_answers_curl(serve: Callable[..., RunningGunicorn]) -> None:
-    server = serve("django_app")
-    readme = EXAMPLES / "README.md"
-
-    assert curl(url(server, "/")) == "Hello, world!\n"
-    assert curl("--form", f"file=@{readme}", url(server, "/upload")) == (
-        f'{{"file": {readme.stat().st_size}}}'
-    )
-    assert curl("--no-buffer", url(server, "/stream")) == "0\n1\n2\n3\n4\n"
