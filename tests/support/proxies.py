@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import os
 import pwd
+import signal
 import socket
 import subprocess
 from pathlib import Path
@@ -114,6 +115,8 @@ def nginx(folder: Path, http: str, listener: socket.socket) -> Iterator[Address]
 def deployed_nginx(folder: Path, upstream: str, servers: Sequence[str]) -> Iterator[Address]:
     """Run nginx with deploy/nginx/site.conf and an upstream-*.conf, before `servers` in order."""
     with socket.create_server(("127.0.0.1", 0), backlog=2048) as listener:
+        # As nginx passes its sockets on: of its two workers one accepts, the other must not block.
+        listener.setblocking(False)
         host, port = listener.getsockname()
         site = (DEPLOY / "nginx" / "site.conf").read_text()
         files = {"site.conf": with_places(site, {"listen 80;": f"listen {host}:{port};"})}
@@ -137,9 +140,8 @@ def deployed_haproxy(folder: Path, server: str) -> Iterator[Address]:
         places = {"bind :80": f"bind fd@{listener.fileno()}", "unix@/run/shop/http.sock": server}
         config = folder / "haproxy.cfg"
         config.write_text(with_places(text, places))
-        # -W is what Debian's unit does: a master, and a worker that it ends softly.
         command = ["haproxy", "-db", "-f", str(config)]
-        with running(command, folder, pass_fds=[listener.fileno()], codes=(0, 143)):
+        with running(command, folder, pass_fds=[listener.fileno()], codes=(0, -signal.SIGTERM)):
             listener.close()
             yield address
 
@@ -153,7 +155,7 @@ def deployed_caddy(folder: Path, server: str) -> Iterator[Address]:
         reserved.bind(("127.0.0.1", 0))
         host, port = reserved.getsockname()
         text = without_comments((DEPLOY / "caddy" / "Caddyfile").read_text())
-        places = {":80 {": f"http://{host}:{port} {{\nbind {host}", "/run/shop/http.sock": server}
+        places = {":80 {": f"http://:{port} {{\nbind {host}", "/run/shop/http.sock": server}
         config = folder / "Caddyfile"
         config.write_text("{\nadmin off\n}\n" + with_places(text, places))
         command = ["caddy", "run", "--adapter", "caddyfile", "--config", str(config)]

@@ -24,13 +24,13 @@ def backend(
 ) -> StartBackend:
     """Start two workers behind a UNIX socket, with further options that both engines know."""
 
-    def start(*options: str) -> RunningGunicorn | RunningSupervisor:
+    def start(*options: str, **env: str) -> RunningGunicorn | RunningSupervisor:
         common = ("--workers", "2", "--keep-alive", "25", *options)
         server: RunningGunicorn | RunningSupervisor
         if request.param == "gunicorn":
-            server = gunicorn(APP, *common, bind=[f"unix:{{folder}}/{SOCKET}"])
+            server = gunicorn(APP, *common, env=env, bind=[f"unix:{{folder}}/{SOCKET}"])
         else:
-            server = supervisor(APP, *common, "--uds", SOCKET, own_address=True)
+            server = supervisor(APP, *common, "--uds", SOCKET, env=env, own_address=True)
         server.wait_for_workers(2)
         return server
 

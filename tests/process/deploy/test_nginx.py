@@ -34,7 +34,7 @@ def assert_no_loss(load: Load) -> None:
 
 
 def test_everything_passes_over_a_unix_socket(backend: StartBackend, tmp_path: Path) -> None:
-    server = backend("--graceful-timeout", "1")  # for the stream, whose client leaves
+    server = backend()
     with deployed_nginx(tmp_path, "upstream-socket.conf", [f"unix:{server.address}"]) as front:
         assert_passes(front)
 
@@ -69,8 +69,12 @@ def test_servers_on_several_ports_are_restarted_in_turn(
             load.wait_for_requests(200)
             assert len(load.outcomes.served_by) == 2
             first.signal(signal.SIGTERM)
-            load.wait_for_requests(200)
-            supervisor(APP, "--port", str(first.tcp[1]), own_address=True)
+            assert first.wait_exit(30.0) == 0
             load.wait_for_requests(100)
+            again = supervisor(
+                APP, "--port", str(first.tcp[1]), "--keep-alive", "25", own_address=True
+            )
+            fresh = again.wait_for_workers(1)
+            eventually(lambda: fresh & load.outcomes.served_by.keys())
         assert_no_loss(load)
         assert httpx.post(f"http://{front[0]}:{front[1]}/echo", content=b"a").text == "a"
