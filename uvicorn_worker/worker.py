@@ -130,7 +130,7 @@ class UvicornWorker(SignalledWorker):
 
     def load_wsgi(self) -> None:
         try:
-            self.wsgi = self.app.wsgi()
+            self.wsgi = self.loading.run(self.app.wsgi)
         except SyntaxError as exc:
             if not self.cfg.reload:
                 raise

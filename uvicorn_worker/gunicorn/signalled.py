@@ -24,6 +24,7 @@ from uvicorn_worker.gunicorn import masters
 from uvicorn_worker.gunicorn.leaving import Budget
 from uvicorn_worker.gunicorn.orders import IGNORED, Orders
 from uvicorn_worker.process.guard import Guard
+from uvicorn_worker.process.interruption import Interruption
 from uvicorn_worker.scoreboard import Phase
 
 if TYPE_CHECKING:
@@ -48,6 +49,7 @@ class SignalledWorker(Worker):  # type: ignore[misc]  # Gunicorn ships no types
         self.orders = Orders()
         self.reports = Reports(getattr(self.log, "error_log", None))
         self.int_called = False
+        self.loading = Interruption()
         self._booting = False
         self._loop: asyncio.AbstractEventLoop | None = None  # while it is run
         self._server: Service | None = None
@@ -133,11 +135,12 @@ class SignalledWorker(Worker):  # type: ignore[misc]  # Gunicorn ships no types
         if self._loop is not None:
             self._wake()
         elif self._booting:
-            self._quit_boot()
+            self._quit_boot(frame)
 
-    def _quit_boot(self) -> NoReturn:
+    def _quit_boot(self, frame: FrameType | None = None) -> NoReturn:
         """Leave from wherever the worker is: there is nothing yet that could be lost."""
         self.interrupted()
+        self.loading.strike(frame)
         raise SystemExit(EXIT_STOPPED)
 
     def handle_abort(self, sig: int, frame: FrameType | None) -> None:

@@ -102,20 +102,21 @@ class Interruption:
             self._hook(args)
 
     def _raise(self, frame: FrameType | None) -> None:
-        """Raise where it can be of use: Python prints what its hook raises."""
-        hooked = frame is not None and frame.f_code is Interruption._note_ignored.__code__
-        if self.struck and self.running and not hooked:
+        """Raise where it can be of use: what its hook raises, Python prints."""
+        if frame is not None and frame.f_code is Interruption._note_ignored.__code__:
+            self._ignored = True
+        elif self.struck and self.running:
             _stop()
 
     def _insist(self, main: int) -> None:
         """Strike again until `run` is over; in a thread of its own."""
         due = time.monotonic() + PATIENCE
         while self.running:
-            time.sleep(PAUSE)
-            if self.running and (self._ignored or time.monotonic() >= due):
+            if self._ignored or time.monotonic() >= due:
                 self._ignored = False
                 due = time.monotonic() + PATIENCE
                 signal.pthread_kill(main, AGAIN)
+            time.sleep(PAUSE)
 
 
 def _stop() -> NoReturn:
