@@ -12,7 +12,7 @@ from tests.apps import basic, report, websocket
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from uvicorn_worker.asgi import Scope
+    Scope = dict[str, Any]
 
 HTTP = {"/report": report.app, "/livez": basic.hello, "/readyz": basic.hello}
 

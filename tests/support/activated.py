@@ -1,7 +1,8 @@
 """A process started as systemd starts one, with sockets; it says what it made of them.
 
 Arguments, as JSON: the descriptors to pass on from 3 up, variables of the environment (`{pid}` in
-them becomes the process's own), options of `Config`, keywords of `bind_all`.
+them becomes the process's own), options of `Config`, keywords of `bind_all`. Behind the word `exec`
+a command stands in place of the last two, which takes the place of the process.
 """
 
 from __future__ import annotations
@@ -12,15 +13,15 @@ import sys
 from typing import Any
 
 SERVE = "serve"
+EXEC = "exec"
 
 
-def start(descriptors: list[int], variables: dict[str, str]) -> None:
-    """Do what systemd does between fork and exec."""
+def start(descriptors: list[int], variables: dict[str, str], command: list[str]) -> None:
+    """Do what systemd does between fork and exec, and do that."""
     for index, fd in enumerate(descriptors):
         os.dup2(fd, 3 + index)
     ours = {name: value.format(pid=os.getpid()) for name, value in variables.items()}
-    command = [sys.executable, "-m", "tests.support.activated", SERVE, *sys.argv[3:]]
-    os.execve(sys.executable, command, {**os.environ, **ours})
+    os.execve(command[0], command, {**os.environ, **ours})
 
 
 def serve(options: dict[str, Any], keywords: dict[str, Any]) -> None:
@@ -56,7 +57,11 @@ def say(**values: object) -> None:
 
 
 if __name__ == "__main__":
-    if sys.argv[1] == SERVE:
-        serve(*(json.loads(argument) for argument in sys.argv[2:]))
+    words = sys.argv[1:]
+    if words[0] == SERVE:
+        serve(*(json.loads(word) for word in words[1:]))
+    elif words[0] == EXEC:
+        start(json.loads(words[1]), json.loads(words[2]), words[3:])
     else:
-        start(*(json.loads(argument) for argument in sys.argv[1:3]))
+        again = [sys.executable, "-m", "tests.support.activated", SERVE, *words[2:]]
+        start(json.loads(words[0]), json.loads(words[1]), again)

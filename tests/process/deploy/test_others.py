@@ -28,7 +28,7 @@ pytestmark = pytest.mark.slow
 
 
 def proxy(deployed: Deployed, name: str, **env: str) -> object:
-    """Return the case of a proxy, and variables of the server behind it; skipped where it is missing."""
+    """Return the case of a proxy, where it is installed; `env` is for the server behind it."""
     missing = shutil.which(name) is None
     mark = pytest.mark.skipif(missing, reason=f"needs {name}: apt-get install {name}")
     return pytest.param(deployed, env, marks=mark, id=name)
