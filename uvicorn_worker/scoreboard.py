@@ -12,6 +12,11 @@ for its predecessor's phase. There, the phase is FREE from before the first chan
 last, every reservation has a number of its own, and a reader that sees number, phase or pid change
 while it reads, reads again.
 
+**Rooms.** Beside its slot each worker has some room for what others may want to read (`metrics`).
+Unlike the slot it is not cleared when another worker takes over: whoever counts there goes on
+where its predecessor stopped. So the sum over all rooms never falls, whoever dies when, and nobody
+has to save anything for the dead.
+
 Times are in seconds of the monotonic clock, which all processes of a machine share.
 """
 
@@ -56,8 +61,15 @@ FORGIVEN: Final = 4 * LONGEST_PAUSE
 # Layout, in fields of eight bytes. Two cache lines for a slot: neighbours do not slow each other.
 _WIDTH: Final = 16
 _EVER_READY, _FAILURES, _LAST_FAILURE, _USED, _RESERVATIONS, _REPORTED = range(6)
+_DEATHS, _FAILED_BOOTS, _HEIR = range(6, 9)
 _SERIAL, _PHASE, _PID, _GENERATION, _IN_FLIGHT, _CONNECTIONS, _TOTAL = range(7)
 _RESERVED_AT, _BOOTED_AT, _HEARTBEAT = range(7, 10)
+_LOAD, _ACCEPTED = range(10, 12)
+
+_BURIED: Final = 12  # the serial of the owner whose death was counted
+
+# Bytes of a room; pages that nobody writes to take no memory.
+ROOM: Final = 8192
 
 # A slot changes hands in microseconds and then stays with a worker for seconds. One that is never
 # seen at rest is in nobody's hands: shown as free.
@@ -121,6 +133,16 @@ class Slot:
             ints[base + _TOTAL] = total
             self._board._floats[base + _HEARTBEAT] = now
 
+    def show_load(self, load: int, accepted: int) -> None:
+        """Say what the worker has to do now, and how many connections it has ever accepted.
+
+        Unlike a beat this is to be true at any moment: siblings go by it when one more waits.
+        """
+        if self._is_ours():
+            ints, base = self._board._ints, self._base
+            ints[base + _LOAD] = load
+            ints[base + _ACCEPTED] = accepted
+
     def set_phase(self, phase: Phase) -> None:
         """Say where the worker is in its life; READY after a boot is `Scoreboard.boot_succeeded`.
 
@@ -149,6 +171,13 @@ class Slot:
         """What `Scoreboard.slot` wants to find this place in another process of the family."""
         return self.index, self.generation, self._serial
 
+    def room(self) -> memoryview:
+        """Return the worker's room, in bytes; call it in the worker, once the slot is claimed.
+
+        Who has lost the slot meanwhile gets a room that nobody reads.
+        """
+        return self._board.room(self.index) if self._is_ours() else memoryview(bytearray(ROOM))
+
     def snapshot(self) -> SlotView:
         """Return what stands in the slot now."""
         return self._board._view(self.index)
@@ -172,7 +201,9 @@ class Scoreboard:
     def __init__(self, slots: int = 1024) -> None:
         # Anonymous and shared: inherited over fork, gone with the last process. Pages that
         # nobody writes to take no memory.
-        self._map = mmap.mmap(-1, 8 * _WIDTH * (1 + slots))
+        size = 8 * _WIDTH * (1 + slots)
+        self._rooms = -(-size // mmap.PAGESIZE) * mmap.PAGESIZE
+        self._map = mmap.mmap(-1, self._rooms + ROOM * (1 + slots))
         self._ints = memoryview(self._map).cast("q")
         self._floats = memoryview(self._map).cast("d")
         self._slots = slots
@@ -185,6 +216,7 @@ class Scoreboard:
         Called in the master only. Slots of workers that are gone are used again. `generation`
         grows: a worker with a higher one was started later.
         """
+        self._count_dead()
         index = self._find_free(now)
         if index is None:
             return None
@@ -195,11 +227,22 @@ class Scoreboard:
         ints[base + _PID] = 0
         ints[base + _GENERATION] = generation
         ints[base + _IN_FLIGHT] = ints[base + _CONNECTIONS] = ints[base + _TOTAL] = 0
+        ints[base + _LOAD] = ints[base + _ACCEPTED] = 0
         floats[base + _RESERVED_AT] = now
         floats[base + _BOOTED_AT] = floats[base + _HEARTBEAT] = 0.0
         ints[_USED] = max(ints[_USED], index + 1)
         ints[base + _PHASE] = BOOTING
         return Slot(self, index, generation, serial)
+
+    def room(self, index: int) -> memoryview:
+        """Return the room of the slot with this index, in bytes; the master's own has -1."""
+        start = self._rooms + ROOM * (1 + index)
+        return memoryview(self._map)[start : start + ROOM]
+
+    @property
+    def rooms(self) -> range:
+        """The indexes of all rooms that anybody has had, the master's included."""
+        return range(-1, self._ints[_USED])
 
     def slot(self, ticket: tuple[int, int, int]) -> Slot:
         """Return the slot with this ticket, to be claimed by a process that did not inherit it."""
@@ -214,6 +257,15 @@ class Scoreboard:
     def find(self, generation: int) -> SlotView | None:
         """Return the slot of a worker, also of one that has ended, until somebody else has it."""
         return next((view for view in self.views() if view.generation == generation), None)
+
+    def ready(self, now: float) -> int:
+        """Return how many workers accept connections, as `ready_siblings` does for the others."""
+        return sum(
+            view.phase in (READY, KEPT)
+            and (view.heartbeat == 0.0 or now - view.heartbeat <= FRESH)
+            and is_alive(view.pid)
+            for view in self.views()
+        )
 
     def siblings(
         self, except_slot: Slot, *phases: Phase, now: float | None = None
@@ -236,11 +288,21 @@ class Scoreboard:
         Such a worker is ready and alive, and has beaten in the last `FRESH` seconds unless it
         has not beaten at all.
         """
+        return len(self.accepting(except_slot, now))
+
+    def accepting(self, except_slot: Slot, now: float | None = None) -> list[int]:
+        """Return who those of `ready_siblings` are: the numbers of their slots."""
         now = time.monotonic() if now is None else now
-        return sum(
-            view.heartbeat == 0.0 or now - view.heartbeat <= FRESH
+        return [
+            view.index
             for view in self.siblings(except_slot, READY, KEPT, now=now)
-        )
+            if view.heartbeat == 0.0 or now - view.heartbeat <= FRESH
+        ]
+
+    def load(self, index: int) -> tuple[int, int]:
+        """Return what the worker in a slot has said last by `Slot.show_load`."""
+        ints, base = self._ints, _WIDTH * (1 + index)
+        return ints[base + _LOAD], ints[base + _ACCEPTED]
 
     def has_company(self, except_slot: Slot, now: float | None = None) -> bool:
         """Return whether there are other workers, or were until a moment ago.
@@ -261,6 +323,48 @@ class Scoreboard:
         """Return those of `siblings` that are of a later generation."""
         views = self.siblings(except_slot, *phases, now=now)
         return [view for view in views if view.generation > except_slot.generation]
+
+    # -- ends
+
+    @property
+    def deaths(self) -> int:
+        """How many workers have ended without a word that they would, as far as `reserve` saw.
+
+        Slots that were released are not looked at: whoever reaps workers knows more.
+        """
+        return self._ints[_DEATHS]
+
+    @property
+    def failed_boots(self) -> int:
+        """As `deaths`, of those that had never been ready."""
+        return self._ints[_FAILED_BOOTS]
+
+    def _count_dead(self) -> None:
+        """Count workers whose processes have gone; called in the master only, so nobody is twice.
+
+        Their slots stay as they are: siblings may want to know what became of them.
+        """
+        ints = self._ints
+        for index in range(ints[_USED]):
+            base = _WIDTH * (1 + index)
+            phase, pid, serial = ints[base + _PHASE], ints[base + _PID], ints[base + _SERIAL]
+            if phase in (FREE, EXITED) or not pid or ints[base + _BURIED] == serial:
+                continue
+            if not is_alive(pid):
+                ints[base + _BURIED] = serial
+                ints[_FAILED_BOOTS if phase in (BOOTING, FAILED) else _DEATHS] += 1
+
+    # -- the next master
+
+    @property
+    def heir(self) -> int:
+        """The process that is to take this master's place, while it lives; 0: there is none."""
+        pid = self._ints[_HEIR]
+        return pid if is_alive(pid) else 0
+
+    @heir.setter
+    def heir(self, pid: int) -> None:
+        self._ints[_HEIR] = pid
 
     # -- boots
 
@@ -357,6 +461,19 @@ class Scoreboard:
             if now - reserved_at > RESERVED:
                 return index
         return None
+
+
+class Neighbours:
+    """What one worker sees of the others that accept with it, and shows them of itself."""
+
+    def __init__(self, board: Scoreboard, slot: Slot) -> None:
+        self._board = board
+        self._slot = slot
+        self.load = board.load
+        self.show = slot.show_load
+
+    def accepting(self) -> list[int]:
+        return self._board.accepting(self._slot)
 
 
 def is_alive(pid: int) -> bool:

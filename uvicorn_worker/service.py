@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from uvicorn_worker.asgi import Application
     from uvicorn_worker.http1.parser import HeadParser
     from uvicorn_worker.serverconfig import HttpParserName, ServerConfig
+    from uvicorn_worker.sockets.balance import Balance
     from uvicorn_worker.state import Log, RequestObserver
     from uvicorn_worker.tls.renewal import TLSContexts
 
@@ -57,6 +58,7 @@ class Service:
         loop: asyncio.AbstractEventLoop,
         tls: TLSContexts | None = None,
         observer: RequestObserver | None = None,
+        balance: Balance | None = None,
     ) -> None:
         forwarding = ForwardingPolicy(config, os.environ, lambda text: log.warning("%s", text))
         self.state = state = HTTPState(
@@ -73,7 +75,9 @@ class Service:
         state.on_connection_lost = self._connection_lost
         self._time_limit = TimeLimit(state)
         self._tls = tls
-        self._acceptor = Acceptor(sockets, state, lambda sock: HTTPConnection(state, sock), tls)
+        self._acceptor = Acceptor(
+            sockets, state, lambda sock: HTTPConnection(state, sock), tls, balance
+        )
         self._lifespan: Lifespan | None = None
         self._timers: list[asyncio.TimerHandle] = []
         self._drain_deadline: float | None = None
@@ -119,6 +123,7 @@ class Service:
                 self.state.log.exception("Exception at the deadline of a connection")
                 connection.abort()
         self._time_limit.enforce(now)
+        self._acceptor.show_load()
         self._timers[1] = self.state.loop.call_later(SWEEP, self._sweep)
 
     def _connection_lost(self) -> None:

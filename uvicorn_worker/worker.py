@@ -31,7 +31,9 @@ from uvicorn_worker.gunicorn.signalled import SignalledWorker
 from uvicorn_worker.gunicorn.tls import make_tls
 from uvicorn_worker.loops import clean_up, new_event_loop
 from uvicorn_worker.proxies.headers import trust_summary
+from uvicorn_worker.scoreboard import Neighbours
 from uvicorn_worker.service import Service
+from uvicorn_worker.sockets.balance import Balance
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -196,6 +198,7 @@ class UvicornWorker(SignalledWorker):
             loop=loop,
             tls=self._tls,
             observer=make_observer(self),
+            balance=None if self.own_queue else Balance(Neighbours(self.board, self.slot)),
         )
         self._loop, self._server = loop, server
         self._life = life = Life(self, server, loop)

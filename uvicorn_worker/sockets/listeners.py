@@ -19,6 +19,7 @@ from uvicorn_worker.tls.failures import explain
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from uvicorn_worker.sockets.balance import Balance
     from uvicorn_worker.state import ServerState
     from uvicorn_worker.tls.renewal import TLSContexts
 
@@ -56,11 +57,13 @@ class Acceptor:
         state: ServerState,
         factory: Callable[[socket.socket], asyncio.Protocol],
         tls: TLSContexts | None,
+        balance: Balance | None = None,
     ) -> None:
         self._sockets = list(sockets)
         self._state = state
         self._factory = factory
         self._tls = tls
+        self._balance = balance  # None: nobody shares the queues
         self._limit = state.config.limit_connections
         self._opening: dict[asyncio.Task[None], socket.socket] = {}
         self._watching = False
@@ -80,6 +83,11 @@ class Acceptor:
         for sock in self._sockets:
             sock.setblocking(False)
         self._watch()
+
+    def show_load(self) -> None:
+        """Tell those who share the queues what there is to do here."""
+        if self._balance is not None:
+            self._balance.changed(self._load())
 
     def close(self, *, empty: bool = True) -> None:
         """Close our copies of the sockets; unless told otherwise take what is in the queues first.
@@ -118,13 +126,29 @@ class Acceptor:
         self.connection_lost()
 
     def connection_lost(self) -> None:
-        """There may be room below the limit again."""
+        """There is less to do, and may be room below the limit again."""
+        self.show_load()
         if not self._watching and self._retry is None and self._sockets and not self._full():
             self._watch()
 
     def _full(self) -> bool:
         count = len(self._state.connections) + len(self._opening)
         return bool(self._limit) and count >= self._limit
+
+    def _load(self) -> int:
+        state = self._state
+        return len(state.connections) + len(self._opening) + len(state.cycles)
+
+    def _leave_to_others(self) -> bool:
+        """Return whether to accept nothing now: watching goes on after a moment."""
+        if self._balance is None or self._state.draining:
+            return False
+        pause = self._balance.pause(self._load())
+        if not pause:
+            return False
+        self._unwatch()
+        self._retry = self._state.loop.call_later(pause, self._watch)
+        return True
 
     def _watch(self) -> None:
         self._retry = None
@@ -143,6 +167,8 @@ class Acceptor:
                 self._state.loop.remove_reader(sock.fileno())
 
     def _ready(self, sock: socket.socket) -> None:
+        if self._leave_to_others():
+            return
         for _ in range(ACCEPTS_PER_TURN):
             if self._full():
                 self._unwatch()
@@ -184,6 +210,8 @@ class Acceptor:
         task = self._state.loop.create_task(self._connect(sock, peer))
         self._opening[task] = sock
         task.add_done_callback(self._opened)
+        if self._balance is not None:
+            self._balance.accepted(self._load())
 
     async def _connect(self, sock: socket.socket, peer: object) -> None:
         loop = self._state.loop
