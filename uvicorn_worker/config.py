@@ -45,11 +45,11 @@ PROCESSES: Final = "Processes"
 
 # Names of options that only the supervisor has: known here to say so.
 SUPERVISORS: Final = (
-    "access_logfile", "drain_delay", "error_logfile", "hooks", "limit_worker_age",
+    "access_logfile", "control", "drain_delay", "error_logfile", "hooks", "limit_worker_age",
     "limit_worker_age_jitter", "limit_worker_memory", "max_replacing", "metrics", "pid", "preload",
     "reload_delay", "reload_dir", "reload_dirs", "reload_exclude", "reload_excludes",
     "reload_include", "reload_includes", "timeout", "timeout_boot", "timeout_worker_healthcheck",
-    "worker_memory_interval",
+    "web", "worker_memory_interval",
 )  # fmt: skip
 
 # The levels of `logging`, and one below them.

@@ -20,6 +20,7 @@ from uvicorn_worker.options.values import (
     SECONDS,
     SIZE,
     SWITCH,
+    TEXT,
     Kind,
     at_least,
     optional,
@@ -29,12 +30,15 @@ from uvicorn_worker.serverconfig import LIMITS, TIMES
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-RELOADING: Final = "Reloading"  # a topic of `--help`
+# Topics of `--help`.
+RELOADING: Final = "Reloading"
+SEEING: Final = "Watching and steering"
 
 # What a supervisor makes at its start, and keeps.
 FIXED: Final = (
     "host", "port", "uds", "uds_mode", "fd", "bind", "backlog", "pid", "hooks", "reload",
     "reload_dirs", "reload_includes", "reload_excludes", "reload_delay", "worker_memory_interval",
+    "control", "metrics", "web",
 )  # fmt: skip
 
 # Whoever edits code does not wait for requests that the old code still answers: they are cut after
@@ -116,6 +120,24 @@ class SupervisorConfig(Config):
     )
     pid: str | None = setting(
         None, "file to write the process id to", kind=optional(PATH), group=PROCESSES
+    )
+    control: str | None = setting(
+        None,
+        "UNIX socket for uvicorn-supervisorctl; for this user and root only",
+        kind=optional(PATH),
+        group=SEEING,
+    )
+    metrics: str | None = setting(
+        None,
+        "HOST:PORT or unix:PATH for /metrics, /livez and /readyz",
+        kind=optional(TEXT),
+        group=SEEING,
+    )
+    web: str | None = setting(
+        None,
+        "HOST:PORT for a page that shows what the workers do",
+        kind=optional(TEXT),
+        group=SEEING,
     )
     hooks: str | None = setting(
         None,

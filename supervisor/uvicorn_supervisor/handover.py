@@ -21,7 +21,7 @@ from uvicorn_worker.sockets.unix import UnixListener
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Iterable, MutableMapping, Sequence
+    from collections.abc import Iterable, Mapping, MutableMapping, Sequence
 
 # Not UVICORN_...: that is for options.
 VARIABLE: Final = "_UVICORN_HANDOVER"
@@ -39,17 +39,28 @@ class Passed:
 
 
 @dataclass(frozen=True, slots=True)
+class Counter:
+    """One on which questions are taken: for what, and its address as the configuration has it."""
+
+    name: str
+    address: str
+    socket: Passed
+
+
+@dataclass(frozen=True, slots=True)
 class Handover:
     """What one supervisor passes to the next."""
 
     pid: int  # the old supervisor
     mailbox: int  # descriptor: the writing end of its mailbox
     sockets: tuple[Passed, ...]
+    counters: tuple[Counter, ...] = ()
 
     @property
     def descriptors(self) -> tuple[int, ...]:
         """What has to stay open in the new program."""
-        return (self.mailbox, *(one.fd for one in self.sockets))
+        passed = (*self.sockets, *(one.socket for one in self.counters))
+        return (self.mailbox, *(one.fd for one in passed))
 
     def announce(self) -> dict[str, str]:
         """Return the variables for the new program."""
@@ -57,6 +68,9 @@ class Handover:
             "pid": self.pid,
             "mailbox": self.mailbox,
             "sockets": [[one.fd, one.path] for one in self.sockets],
+            "counters": [
+                [one.name, one.address, one.socket.fd, one.socket.path] for one in self.counters
+            ],
         }
         return {VARIABLE: json.dumps(content)}
 
@@ -71,16 +85,29 @@ class Handover:
         os.close(self.mailbox)
 
 
-def offer(sockets: Sequence[socket.socket], mailbox: int) -> Handover:
-    """Return what the running supervisor passes on; nothing is its successor's yet."""
+def offer(
+    sockets: Sequence[socket.socket],
+    mailbox: int,
+    counters: Mapping[tuple[str, str], Sequence[socket.socket]] | None = None,
+) -> Handover:
+    """Return what the running supervisor passes on; nothing is its successor's yet.
+
+    `counters` are listening sockets by name and address.
+    """
     return Handover(
         os.getpid(),
         mailbox,
+        tuple(map(_passed, sockets)),
         tuple(
-            Passed(sock.fileno(), sock.path if isinstance(sock, UnixListener) else "")
-            for sock in sockets
+            Counter(name, address, _passed(sock))
+            for (name, address), listeners in (counters or {}).items()
+            for sock in listeners
         ),
     )
+
+
+def _passed(sock: socket.socket) -> Passed:
+    return Passed(sock.fileno(), sock.path if isinstance(sock, UnixListener) else "")
 
 
 def give_up(sockets: Iterable[socket.socket]) -> None:
@@ -104,7 +131,11 @@ def receive(environ: MutableMapping[str, str]) -> Handover | None:
     try:
         content: dict[str, Any] = json.loads(text)
         passed = tuple(Passed(int(fd), str(path)) for fd, path in content["sockets"])
-        handover = Handover(int(content["pid"]), int(content["mailbox"]), passed)
+        counters = tuple(
+            Counter(str(name), str(address), Passed(int(fd), str(path)))
+            for name, address, fd, path in content.get("counters", ())
+        )
+        handover = Handover(int(content["pid"]), int(content["mailbox"]), passed, counters)
     except (ValueError, TypeError, KeyError):
         raise ConfigError(f"{VARIABLE}={text!r}: expected what a supervisor sets") from None
     # Somebody else's: an application's child has inherited the variable.
@@ -119,14 +150,29 @@ def adopt_all(handover: Handover, *, backlog: int) -> list[socket.socket]:
     """
     os.set_inheritable(handover.mailbox, False)
     with contextlib.ExitStack() as undo:
-        sockets: list[socket.socket] = []
-        for one in handover.sockets:
-            sock = adopt(Inherited(one.fd), backlog=backlog)
-            undo.callback(sock.close)
-            if one.path:
-                sock = UnixListener.inherited(sock, one.path)
-                undo.callback(sock.close)
-            sock.set_inheritable(False)
-            sockets.append(sock)
+        sockets = [_adopt(one, backlog, undo) for one in handover.sockets]
         undo.pop_all()
     return sockets
+
+
+def adopt_counters(
+    handover: Handover, *, backlog: int
+) -> dict[tuple[str, str], list[socket.socket]]:
+    """Return the sockets for questions that were passed, by name and address; as `adopt_all`."""
+    found: dict[tuple[str, str], list[socket.socket]] = {}
+    with contextlib.ExitStack() as undo:
+        for one in handover.counters:
+            sock = _adopt(one.socket, backlog, undo)
+            found.setdefault((one.name, one.address), []).append(sock)
+        undo.pop_all()
+    return found
+
+
+def _adopt(one: Passed, backlog: int, undo: contextlib.ExitStack) -> socket.socket:
+    sock = adopt(Inherited(one.fd), backlog=backlog)
+    undo.callback(sock.close)
+    if one.path:
+        sock = UnixListener.inherited(sock, one.path)
+        undo.callback(sock.close)
+    sock.set_inheritable(False)
+    return sock

@@ -43,6 +43,7 @@ from uvicorn_supervisor.nursery import Nursery
 from uvicorn_supervisor.observer import Observer
 from uvicorn_supervisor.patterns import resolve
 from uvicorn_supervisor.pool import Pool
+from uvicorn_supervisor.reception import Reception, Scene
 from uvicorn_supervisor.upgrade import CannotUpgrade
 from uvicorn_supervisor.views import WorkerView
 from uvicorn_supervisor.watching import Watcher
@@ -103,8 +104,19 @@ class Supervisor:
         self._exit_code: int | None = None
         self._watcher: Watcher | None = None
         self._hooks = load_hooks(config.hooks) if config.hooks else Hooks()
+        self._reception = Reception(
+            Scene(pool=self._pool, board=self._board, now=system.now, take=self._take)
+        )
+        self._desk = self._reception.desk
         self._nursery = Nursery(
-            config, read, place.sockets, self._board, mailbox, system, self._hooks
+            config,
+            read,
+            place.sockets,
+            self._board,
+            mailbox,
+            system,
+            self._hooks,
+            lambda: self._desk.descriptors,
         )
 
     def run(self) -> int:
@@ -112,21 +124,28 @@ class Supervisor:
         if self._first.reload:
             self._watcher = watch(self._first)
         self._hooks.start(self._nursery.view)
+        if not self._place.succeeding:  # until a predecessor goes, it is the one to be asked
+            self._reception.open(self._place.counters)
         self._take(Reload())
         while self._exit_code is None:
-            others: list[HasFileno] = [*self._nursery.loaders]
-            if self._watcher is not None:
-                others.append(self._watcher)
-            for event in self._happened(self._mailbox.wait(self._timeout(), others)):
+            for event in self._happened(self._wait()):
                 self._take(event)
         if self._watcher is not None:
             self._watcher.close()
         self._hooks.call("on_exit", self._nursery.view)
+        self._reception.close()
         self._nursery.close()
         return self._exit_code
 
+    def _wait(self) -> list[int]:
+        """Return the signals that came; wait for one, or for anything else to do."""
+        others: list[HasFileno] = [*self._nursery.loaders, *self._desk.readers]
+        if self._watcher is not None:
+            others.append(self._watcher)
+        return self._mailbox.wait(self._timeout(), others, self._desk.writers)
+
     def _timeout(self) -> float | None:
-        deadline = self._pool.next_deadline()
+        deadline = min(self._pool.next_deadline(), self._desk.deadline)
         if self._pool.workers:
             deadline = min(deadline, self._system.now() + TICK)
         return None if deadline == NEVER else max(0.0, deadline - self._system.now())
@@ -153,9 +172,11 @@ class Supervisor:
         for number in signals:
             if number == TAKEN_OVER:
                 self._place.passed_on()
+                self._reception.leave()
                 yield UpgradeReady()
             if number in ORDERS:
                 yield self._meant(ORDERS[number])
+        self._reception.turn()
         if self._watcher is not None:
             yield from self._changes(self._watcher)
         yield from self._observer.observe(self._first.worker_memory_interval)
@@ -240,7 +261,7 @@ class Supervisor:
             self._place.successor.end(action.pid, action.signal)
             return []
         try:
-            pid = self._place.successor.start(self._place.sockets, self._mailbox.writer)
+            pid = self._place.succeed(self._mailbox.writer)
         except CannotUpgrade as exc:
             return [UpgradeFailed(str(exc))]
         log.info("Upgrade: the new supervisor is process [%d]", pid)
@@ -265,6 +286,8 @@ class Supervisor:
             "worker" if pool.ready == 1 else "workers",
             os.getpid(),
         )
+        if self._place.succeeding:
+            self._reception.open(self._place.counters)
         self._place.serving()
         self._hooks.call("when_ready", self._nursery.view)
 

@@ -8,6 +8,7 @@ zero when the scoreboard has something new. Handlers do nothing at all.
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import select
 import signal
@@ -63,13 +64,24 @@ class Mailbox:
         self._before = {number: signal.signal(number, _ignore) for number in HANDLED}
         self._fd_before = signal.set_wakeup_fd(self.writer, warn_on_full_buffer=False)
 
-    def wait(self, timeout: float | None, others: Sequence[HasFileno] = ()) -> list[int]:
+    def wait(
+        self,
+        timeout: float | None,
+        others: Sequence[HasFileno] = (),
+        writers: Sequence[HasFileno] = (),
+    ) -> list[int]:
         """Return the signals that came, in order; wait for one, or for news, if there is none.
 
-        `timeout` is in seconds, None: no limit. News is also that one of `others` can be read.
+        `timeout` is in seconds, None: no limit. News is also that one of `others` can be read, or
+        one of `writers` be written to; nothing is in both.
         """
-        sources: list[int | HasFileno] = [self.reader, *others]
-        select.select(sources, [], [], timeout)
+        poll = select.poll()  # unlike select(2), for descriptors above 1023 as well
+        poll.register(self.reader, select.POLLIN)
+        for other in others:
+            poll.register(other, select.POLLIN)
+        for writer in writers:
+            poll.register(writer, select.POLLOUT)
+        poll.poll(None if timeout is None else math.ceil(timeout * 1000))
         received: list[int] = []
         with contextlib.suppress(BlockingIOError):
             while data := os.read(self.reader, 4096):

@@ -37,7 +37,8 @@ log: Final = logging.getLogger("uvicorn.supervisor")
 class Nursery:
     """Makes releases and workers; `slots` are the workers' places on the scoreboard, by number.
 
-    Whoever reaps a worker takes its slot out.
+    Whoever reaps a worker takes its slot out. `private` returns descriptors that are open now and
+    nobody's but the supervisor's.
     """
 
     def __init__(
@@ -49,6 +50,7 @@ class Nursery:
         mailbox: Mailbox,
         system: System,
         hooks: Hooks,
+        private: Callable[[], Sequence[int]] = tuple,
     ) -> None:
         self.slots: dict[int, Slot] = {}
         self.fitting = 1  # workers, with `--workers auto`
@@ -59,6 +61,7 @@ class Nursery:
         self._mailbox = mailbox
         self._system = system
         self._hooks = hooks
+        self._private = private
         self.view = SupervisorView(os.getpid(), first, log)
         self._configs: dict[int, SupervisorConfig] = {}  # by release
         self._loaders: dict[int, Loader] = {}  # by release
@@ -167,5 +170,5 @@ class Nursery:
             parent=os.getpid(),
             mailbox=self._mailbox.writer,
             life=reader,
-            closing=(self._mailbox.reader, writer),
+            closing=(self._mailbox.reader, writer, *self._private()),
         )

@@ -10,6 +10,7 @@ import os
 from typing import TYPE_CHECKING
 
 from uvicorn_supervisor import handover
+from uvicorn_supervisor.counters import BACKLOG, addresses, open_counters
 from uvicorn_supervisor.pidfile import PidFile
 from uvicorn_supervisor.sdnotify import READY, STOPPING, main_process, notify
 from uvicorn_supervisor.upgrade import Program, Successor
@@ -39,6 +40,9 @@ class Place:
         with contextlib.ExitStack() as undo:
             self.sockets = self._listen(config)
             undo.callback(self.leave)
+            self._addresses = addresses(config)
+            self.counters = self._open_counters()
+            undo.callback(self._close_counters)
             self._pidfile = None
             if config.pid:
                 self._pidfile = PidFile(config.pid, successor=self._waiting)
@@ -52,6 +56,18 @@ class Place:
         named = (config.host, config.port) != ("127.0.0.1", 8000)
         return bind_all(config, os.environ, explicit=named)
 
+    def _open_counters(self) -> dict[str, list[socket.socket]]:
+        if self._predecessor is None:
+            return open_counters(self._addresses, {})
+        passed = handover.adopt_counters(self._predecessor, backlog=BACKLOG)
+        try:
+            counters = open_counters(self._addresses, passed)
+        finally:
+            kept = {(name, str(address)) for name, address in self._addresses.items()}
+            for where in passed.keys() - kept:
+                _close(passed[where])
+        return counters
+
     def __str__(self) -> str:
         return ", ".join(describe(sock, tls=self._tls) for sock in self.sockets)
 
@@ -60,7 +76,7 @@ class Place:
         if self._predecessor is None:
             notify(os.environ, READY, main_process())
         else:
-            self._predecessor.done(self.sockets)
+            self._predecessor.done([*self.sockets, *self._counter_sockets()])
             self._predecessor = None
 
     def look(self) -> None:
@@ -71,12 +87,26 @@ class Place:
             if self._pidfile is not None:
                 self._pidfile.take_name()
 
+    @property
+    def succeeding(self) -> bool:
+        """Whether a predecessor serves until this supervisor does."""
+        return self._predecessor is not None
+
     # -- to a successor
+
+    def succeed(self, mailbox: int) -> int:
+        """Start a successor, which has to write to `mailbox` when it serves; return its pid.
+
+        Raises:
+            CannotUpgrade: it cannot be started.
+        """
+        counters = {(name, str(self._addresses[name])): own for name, own in self.counters.items()}
+        return self.successor.start(self.sockets, mailbox, counters)
 
     def passed_on(self) -> None:
         """Note that the successor serves: what was here is its own."""
         self._passed_on = True
-        handover.give_up(self.sockets)
+        handover.give_up([*self.sockets, *self._counter_sockets()])
         # Not from the successor: unless told otherwise (NotifyAccess=), systemd believes only the
         # process that it takes for the main one.
         notify(os.environ, main_process(self.successor.pid))
@@ -92,14 +122,26 @@ class Place:
 
     def leave(self) -> None:
         """Close the sockets; workers have their own copies."""
-        remove_files(self.sockets)
-        for sock in self.sockets:
-            sock.close()
+        _close(self.sockets)
         self.sockets.clear()
 
     def close(self) -> None:
         """Leave nothing behind."""
         self.leave()
+        self._close_counters()
         # A successor puts its own in the place of this one: there is a file at any time.
         if self._pidfile is not None and not self._passed_on:
             self._pidfile.remove()
+
+    def _counter_sockets(self) -> list[socket.socket]:
+        return [sock for sockets in self.counters.values() for sock in sockets]
+
+    def _close_counters(self) -> None:
+        _close(self._counter_sockets())
+        self.counters.clear()
+
+
+def _close(sockets: list[socket.socket]) -> None:
+    remove_files(sockets)
+    for sock in sockets:
+        sock.close()

@@ -18,7 +18,7 @@ from uvicorn_supervisor.handover import offer
 if TYPE_CHECKING:
     import signal
     import socket
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
 # The first process of a container, or of a machine: all others end with it.
 FIRST_PROCESS: Final = 1
@@ -53,8 +53,15 @@ class Successor:
         """Its process id, 0 where there is none."""
         return 0 if self._process is None else self._process.pid
 
-    def start(self, sockets: Sequence[socket.socket], mailbox: int) -> int:
+    def start(
+        self,
+        sockets: Sequence[socket.socket],
+        mailbox: int,
+        counters: Mapping[tuple[str, str], Sequence[socket.socket]] | None = None,
+    ) -> int:
         """Start it and return its pid; `mailbox` is the writing end of this supervisor's.
+
+        `counters` are as in `handover.offer`.
 
         Raises:
             CannotUpgrade: it cannot be started.
@@ -63,7 +70,7 @@ class Successor:
             raise CannotUpgrade(
                 "this is process 1, and everything ends with it; start a new container instead"
             )
-        handover = offer(sockets, mailbox)
+        handover = offer(sockets, mailbox, counters)
         try:
             self._process = subprocess.Popen(
                 self._program.words,

@@ -70,6 +70,20 @@ def bind_all(
     return opened
 
 
+def open_bind(bind: TCP | Unix, *, mode: int, backlog: int) -> list[socket.socket]:
+    """Return sockets that listen on one address, as `bind_all` does; `mode` is for a file.
+
+    Raises:
+        ConfigError: it cannot be listened on. None stays open.
+    """
+    try:
+        if isinstance(bind, TCP):
+            return _open_tcp(bind, backlog, dual_stack=_is_dual_stack(bind, ()))
+        return [_open_unix(bind, mode, backlog)]
+    except OSError as exc:
+        raise ConfigError(f"cannot listen on {bind}: {_reason(exc, bind)}") from None
+
+
 def remove_files(sockets: Iterable[socket.socket]) -> None:
     """Remove the files of UNIX sockets that this process has made, where they are still its own.
 
@@ -94,7 +108,7 @@ def _open(bind: Bind, config: Config, *, beside: Sequence[Bind]) -> list[socket.
     try:
         if isinstance(bind, TCP):
             return _open_tcp(bind, config.backlog, dual_stack=_is_dual_stack(bind, beside))
-        return [_open_unix(bind, config)]
+        return [_open_unix(bind, config.uds_mode, config.backlog)]
     except OSError as exc:
         raise ConfigError(f"cannot listen on {bind}: {_reason(exc, bind)}") from None
 
@@ -102,11 +116,11 @@ def _open(bind: Bind, config: Config, *, beside: Sequence[Bind]) -> list[socket.
 # -- UNIX
 
 
-def _open_unix(bind: Unix, config: Config) -> socket.socket:
+def _open_unix(bind: Unix, mode: int, backlog: int) -> socket.socket:
     if not bind.abstract:
         listener = UnixListener()
         try:
-            listener.open(bind.path, mode=config.uds_mode, backlog=config.backlog)
+            listener.open(bind.path, mode=mode, backlog=backlog)
         except BaseException:
             listener.unlink()
             listener.close()
@@ -118,7 +132,7 @@ def _open_unix(bind: Unix, config: Config) -> socket.socket:
     if len(name) > LONGEST_PATH + 1:  # no NUL at its end
         raise ConfigError(f"cannot listen on {bind}: the name has more than {LONGEST_PATH} bytes")
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    return _listen(sock, name, config.backlog)
+    return _listen(sock, name, backlog)
 
 
 # -- TCP

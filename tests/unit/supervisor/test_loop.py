@@ -40,6 +40,7 @@ class World:
         self.sockets: list[Any] = []
         self.stopped = False
         self.successor = self
+        self.counters: dict[str, list[Any]] = {}
         self.reader, self.writer = os.pipe()
         self.supervisor: Supervisor | None = None
 
@@ -76,7 +77,7 @@ class World:
 
     # -- the mailbox
 
-    def wait(self, timeout: float | None, others: object = ()) -> list[int]:
+    def wait(self, timeout: float | None, others: object = (), writers: object = ()) -> list[int]:
         self.waits.append(timeout)
         self.clock += min(TICK, timeout or 0.0)
         turn = next(self.turns)
@@ -122,6 +123,8 @@ class World:
         pass
 
     # -- the place
+
+    succeeding = False
 
     def serving(self) -> None:
         pass
