@@ -63,7 +63,7 @@ def judge(
     server: Server, scenario: Scenario, environment: Environment, workers: int
 ) -> tuple[str, bool]:
     """Run a scenario; return what happened in few words, and whether nothing was lost."""
-    if not scenario.able(server):
+    if workers < server.least_workers or not scenario.able(server):
         return "not able", True
     remarks: list[str] = []
     try:

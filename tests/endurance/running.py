@@ -109,7 +109,7 @@ def running(
     with tempfile.TemporaryDirectory(prefix="endurance-") as name:
         folder = Path(name).resolve()
         shutil.copy(APPLICATION, folder)
-        wish = Wish(_free_port(), workers, max_requests)
+        wish = Wish(_free_port(), workers, Path(environment.python).parent, max_requests)
         log = folder / "server.log"
         settings = {"HOME": name, "PYTHONDONTWRITEBYTECODE": "1", **(variables or {})}
         with log.open("wb") as output:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
 APP = "basic:app"
 GRACE = "30"  # seconds
@@ -22,6 +23,8 @@ class Wish:
 
     port: int
     workers: int
+    scripts: Path
+    """The folder of the commands that the environment has."""
     max_requests: int = 0
     """Requests after which a worker is replaced; 0: never."""
 
@@ -38,11 +41,21 @@ class Server:
     upgrades: bool = False  # SIGUSR2
     old_master_stays: bool = False  # until SIGTERM, after SIGUSR2
     recycles: bool = True
+    least_workers: int = 1  # with fewer nobody supervises them
 
 
 def _gunicorn(worker_class: str, *options: str) -> Callable[[Wish], list[str]]:
     def command(wish: Wish) -> list[str]:
-        words = ["-m", "gunicorn", "-k", worker_class, "-w", str(wish.workers), *options]
+        # Not `-m gunicorn`: an upgrade (USR2) runs sys.argv again, and finds Gunicorn's own folder
+        # first on its import path.
+        words = [
+            str(wish.scripts / "gunicorn"),
+            "-k",
+            worker_class,
+            "-w",
+            str(wish.workers),
+            *options,
+        ]
         words += ["-b", f"127.0.0.1:{wish.port}", "--max-requests", str(wish.max_requests)]
         return [*words, "--keep-alive", "5", "--pid", "server.pid", APP]
 
@@ -84,7 +97,7 @@ SERVERS = {
             upgrades=True,
             old_master_stays=True,
         ),
-        Server(name="uvicorn", command=_supervised("uvicorn")),
+        Server(name="uvicorn", command=_supervised("uvicorn"), least_workers=2),
         Server(
             name="uvicorn-worker",
             command=_gunicorn("uvicorn_worker.UvicornWorker"),
