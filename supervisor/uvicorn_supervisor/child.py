@@ -15,10 +15,11 @@ import signal
 import sys
 import threading
 import time
-from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Final
 
 from uvicorn_supervisor.application import load, say_why
+from uvicorn_supervisor.bulletin import ERRAND
+from uvicorn_supervisor.line import FAILED, REPORT
 from uvicorn_supervisor.mailbox import HANDLED, tell
 from uvicorn_supervisor.system import die_with_parent, set_title
 from uvicorn_supervisor.tenure import Tenure
@@ -32,14 +33,14 @@ from uvicorn_worker.errors import (
     WorkerError,
     exit_code,
 )
-from uvicorn_worker.gunicorn.departure import News
-from uvicorn_worker.gunicorn.leaving import Budget
-from uvicorn_worker.gunicorn.masters import Family
-from uvicorn_worker.gunicorn.orders import Orders
 from uvicorn_worker.logs.access import make_access_log
 from uvicorn_worker.loops import clean_up, new_event_loop
+from uvicorn_worker.process.family import Family
 from uvicorn_worker.process.guard import Guard
 from uvicorn_worker.process.interruption import Interruption
+from uvicorn_worker.process.leaving import Budget
+from uvicorn_worker.process.news import News
+from uvicorn_worker.process.orders import Orders
 from uvicorn_worker.scoreboard import Neighbours, Phase
 from uvicorn_worker.service import Service
 from uvicorn_worker.sockets.balance import Balance
@@ -86,12 +87,8 @@ class Worker:
         self.orders = Orders()
         self.slot = plan.slot
         self.family = Family(plan.board, plan.slot)
-        graceful = plan.config.grace
-        self.settings: Any = SimpleNamespace(
-            graceful_timeout=UNBOUNDED if graceful is None else graceful
-        )
-        self.cfg: Any = None
-        self.reloader: threading.Thread | None = None
+        grace = plan.config.grace
+        self.graceful_timeout = UNBOUNDED if grace is None else grace
         self.own_queue = False
         self._reports = Reports(self.log)
         self.booting = Interruption()
@@ -100,6 +97,8 @@ class Worker:
         self._service: Service | None = None
         self._watchdog: Watchdog | None = None
         self._title = ""
+        self._level = 0  # as the bulletin has it; 0: as configured
+        self._asked = plan.bulletin.asked(plan.slot.index)
 
     # -- the beginning
 
@@ -112,6 +111,7 @@ class Worker:
         self._reports.install(self._handle_abort)
         self._reports.answer(INQUIRY)
         self.slot.claim(os.getpid(), time.monotonic())
+        self._apply_level()
         die_with_parent(signal.SIGTERM)
         if os.getppid() != self.plan.parent:
             self.orders.term()  # it ended before it could tell
@@ -126,6 +126,7 @@ class Worker:
             signal.SIGUSR1: self._handle_reopen,
             signal.SIGCHLD: signal.SIG_DFL,  # of the application's own children
         }
+        signal.signal(ERRAND, self._handle_errand)
         for number in HANDLED:
             # Each at once: to ignore a signal for a moment throws away one that is held back.
             signal.signal(number, handlers.get(number, signal.SIG_IGN))
@@ -143,6 +144,7 @@ class Worker:
                 return EXIT_ABORTED
             if self.orders.to_go:
                 return EXIT_STOPPED
+            self.plan.line.say(FAILED, self.slot.generation, str(exc))
             if self.plan.board.first_report():
                 say_why(exc)
             return exit_code(exc)
@@ -242,7 +244,7 @@ class Worker:
             set_title(title)
 
     def interrupted(self) -> None:
-        """Gunicorn has a hook for it."""
+        """There is no hook for it."""
 
     def arm_guard(self, budget: Budget) -> None:
         Guard(budget.interrupt, self._break_in, budget.end, EXIT_STOPPED, self._reports.descriptor)
@@ -278,6 +280,22 @@ class Worker:
     def _handle_reopen(self, sig: int, frame: FrameType | None) -> None:
         self.orders.pending.append(sig)
         self.wake()
+
+    def _handle_errand(self, sig: int, frame: FrameType | None) -> None:
+        """Do what is new on the bulletin."""
+        self._apply_level()
+        asked = self.plan.bulletin.asked(self.slot.index)
+        if asked != self._asked:
+            self._asked = asked
+            cycles = () if self._service is None else tuple(self._service.state.cycles)
+            report = self._reports.live(frame, self._loop, cycles)
+            self.plan.line.say(REPORT, self.slot.generation, report)
+
+    def _apply_level(self) -> None:
+        level = self.plan.bulletin.level
+        if level != self._level:
+            self._level = level
+            self.plan.levels.apply(level)
 
     def _handle_abort(self, sig: int, frame: FrameType | None) -> None:
         """SIGABRT: the loop has not turned for too long. Say where it is, and end."""

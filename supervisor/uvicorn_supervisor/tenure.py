@@ -11,14 +11,17 @@ import os
 import time
 from typing import TYPE_CHECKING, Final, Protocol
 
-from uvicorn_worker.gunicorn.departure import SETTLE, Departure, Leaving, News
-from uvicorn_worker.gunicorn.leaving import Why
 from uvicorn_worker.logs.setup import reopen_logs
 from uvicorn_worker.loops import CLEAN_UP
+from uvicorn_worker.process.departure import SETTLE, Departure, Leaving
+from uvicorn_worker.process.leaving import Why
 from uvicorn_worker.scoreboard import Phase
 
 if TYPE_CHECKING:
+    import logging
+
     from uvicorn_supervisor.assignment import Assignment
+    from uvicorn_worker.process.news import News
     from uvicorn_worker.service import Service
 
 BEAT: Final = 1.0  # seconds between heartbeats, at most
@@ -28,6 +31,7 @@ BEATS: Final = 6  # heartbeats in the time that the loop may be silent, at least
 class Worker(Leaving, Protocol):
     """What is needed of a worker's process."""
 
+    log: logging.Logger
     plan: Assignment
 
     def beaten(self) -> None:

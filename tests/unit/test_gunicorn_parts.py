@@ -18,8 +18,8 @@ from tests.support.waiting import eventually
 from uvicorn_worker.application.errorpage import error_page
 from uvicorn_worker.errors import ConfigError
 from uvicorn_worker.gunicorn import masters
-from uvicorn_worker.gunicorn.orders import Orders, Term
 from uvicorn_worker.gunicorn.tls import make_tls
+from uvicorn_worker.process.orders import Orders, Term
 from uvicorn_worker.scoreboard import Phase, Scoreboard
 
 if TYPE_CHECKING:
@@ -128,7 +128,7 @@ def test_what_a_worker_that_was_told_to_go_sees_of_another_one(
     other.claim(pid, 90.0)
     other.beat(100.0, in_flight=0, connections=0, total=0)
     other.set_phase(phase)
-    family = masters.Family(board, own)
+    family = masters.Siblings(board, own)
 
     assert family.successor() == successor
     assert family.expected(7) is expected
@@ -140,7 +140,7 @@ def test_a_worker_is_irreplaceable_when_boots_fail_and_nobody_else_serves() -> N
     board = Scoreboard(4)
     own, other = (masters.reserve(board, number) for number in (5, 7))
     other.claim(OURS, 90.0)
-    family = masters.Family(board, own)
+    family = masters.Siblings(board, own)
     assert not family.irreplaceable()
 
     board.boot_failed(100.0)
@@ -153,7 +153,7 @@ def test_a_worker_is_irreplaceable_when_boots_fail_and_nobody_else_serves() -> N
 def test_a_worker_is_awaited_only_while_nobody_serves() -> None:
     board = Scoreboard(4)
     own, other = (masters.reserve(board, number) for number in (5, 7))
-    family = masters.Family(board, own)
+    family = masters.Siblings(board, own)
     other.claim(OURS, 90.0)
     assert family.awaited()  # the other one boots
 

@@ -249,6 +249,16 @@ def test_imports_of_the_supervisor_package_follow_the_layers() -> None:
     assert complaints(modules, imports, SUPERVISOR) == []
 
 
+def test_the_supervisor_imports_nothing_of_gunicorns() -> None:
+    _, imports = read_imports(ROOT / "supervisor" / "uvicorn_supervisor")
+    _, inside = read_imports(ROOT / "uvicorn_worker")
+    gunicorns = {one.importer for one in inside if one.target.split(".")[0] == "gunicorn"}
+
+    targets = {one.target for one in imports if not one.inside}
+    assert {f"uvicorn_worker.{name}" for name in gunicorns}.isdisjoint(targets)
+    assert not [one for one in targets if one.startswith(("gunicorn", "uvicorn_worker.gunicorn"))]
+
+
 def test_imports_of_the_worker_package_follow_the_layers() -> None:
     modules, imports = read_imports(ROOT / "uvicorn_worker")
 

@@ -1,7 +1,7 @@
 """A worker's time on the event loop: start the application, serve, find that it has to go.
 
 Signal handlers note orders and wake the loop; everything that follows from them happens here and
-in `departure.py`, in one task, in order.
+in `process/departure.py`, in one task, in order.
 """
 
 from __future__ import annotations
@@ -11,16 +11,21 @@ import contextlib
 import os
 import signal
 import time
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from uvicorn_worker.gunicorn.departure import Departure, Leaving, News
-from uvicorn_worker.gunicorn.leaving import Budget, Meaning, Why, interpret
+from uvicorn_worker.gunicorn.meaning import Meaning, interpret
 from uvicorn_worker.loops import CLEAN_UP
+from uvicorn_worker.process.departure import Departure, Leaving
+from uvicorn_worker.process.leaving import Budget, Why
+from uvicorn_worker.process.news import News
 from uvicorn_worker.scoreboard import Phase
 
 if TYPE_CHECKING:
+    import threading
+
     from uvicorn_worker.diagnostics.reports import Reports
-    from uvicorn_worker.gunicorn.orders import Term
+    from uvicorn_worker.gunicorn.masters import Siblings
+    from uvicorn_worker.process.orders import Term
     from uvicorn_worker.service import Service
 
 BEAT: Final = 1.0  # seconds between heartbeats, at most; Gunicorn looks once a second
@@ -31,18 +36,25 @@ LOOK: Final = 0.05  # seconds between looks at the others, while it is not clear
 # repeat a SIGTERM while it finds that the new workers have gone.
 CERTAIN: Final = 4
 
+RELOADER_TIMEOUT: Final = 0.5  # for Gunicorn's reloader, which ends 0.1 s after its hook
+RELOADER_LOOK: Final = 0.05
+
 RELOADERS_MARK: Final = b"1"  # what it writes to the pipe of its worker; our handlers write dots
 
 
 class Worker(Leaving, Protocol):
     """What is needed of the worker class."""
 
+    cfg: Any
     int_called: bool
+    log: Any
     max_requests: int
     nr: int
     ppid: int
+    reloader: threading.Thread | None
     timeout: float
 
+    family: Siblings
     reports: Reports
 
     def notify(self) -> None:
@@ -81,7 +93,10 @@ class Life:
             started = await self._start()
             why, at = await (self._serve() if started else self._told_to_go())
             departure = Departure(self._worker, self._server, self._news, served=self.served)
-            await departure.run(why, at)
+            budget = await departure.leave(why, at)
+            if why is Why.RELOAD:
+                await self._reloader_ended()
+            await departure.shut_down(budget)
         finally:
             if self._timer is not None:
                 self._timer.cancel()
@@ -113,6 +128,12 @@ class Life:
             else:
                 worker.log.debug("worker: %s ignored.", signal.Signals(number).name)
 
+    async def _reloader_ended(self) -> None:
+        """Wait for Gunicorn's reloader, which calls the hook `worker_int` as its last act."""
+        reloader, end = self._worker.reloader, time.monotonic() + RELOADER_TIMEOUT
+        while reloader is not None and reloader.is_alive() and time.monotonic() < end:  # noqa: ASYNC110  # a thread tells no event
+            await asyncio.sleep(RELOADER_LOOK)
+
     # -- start
 
     async def _start(self) -> bool:
@@ -138,7 +159,7 @@ class Life:
         """Whether the start of the application is to be given up."""
         orders = self._worker.orders
         if (told := orders.told) is not None:
-            budget = Budget.graceful(told.at, self._worker.settings.graceful_timeout)
+            budget = Budget.graceful(told.at, self._worker.graceful_timeout)
             left = budget.drain - time.monotonic()
             if left <= 0:
                 return True

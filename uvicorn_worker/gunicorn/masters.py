@@ -15,6 +15,7 @@ import signal
 import time
 from typing import Final, Protocol
 
+from uvicorn_worker.process.family import Family
 from uvicorn_worker.scoreboard import Phase, Scoreboard, Slot
 
 # What somebody may send to a worker that has just been forked.
@@ -98,18 +99,8 @@ def _let_through() -> None:
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
 
-class Family:
-    """Who else there is, as the decisions of a worker that goes want to know it."""
-
-    def __init__(self, board: Scoreboard, slot: Slot) -> None:
-        self._board = board
-        self._slot = slot
-
-    def ready(self) -> int:
-        return self._board.ready_siblings(self._slot)
-
-    def coming(self) -> int:
-        return len(self._younger(Phase.BOOTING))
+class Siblings(Family):
+    """Who else there is, for workers that Gunicorn replaces when they have gone."""
 
     def successor(self) -> int:
         """Return the generation of the youngest worker that is booting; 0: none is."""
@@ -134,7 +125,3 @@ class Family:
     def awaited(self) -> bool:
         """Return whether nobody else serves, but others are on their way to it or from it."""
         return not self.ready() and self._board.has_company(self._slot)
-
-    def _younger(self, *phases: Phase) -> list[int]:
-        """Return the generations of younger workers in these phases that exist."""
-        return [view.generation for view in self._board.successors(self._slot, *phases)]

@@ -21,10 +21,10 @@ from uvicorn_worker.diagnostics.reports import Reports
 from uvicorn_worker.diagnostics.watchdog import Watchdog
 from uvicorn_worker.errors import EXIT_ABORTED, EXIT_STOPPED
 from uvicorn_worker.gunicorn import masters
-from uvicorn_worker.gunicorn.leaving import Budget
-from uvicorn_worker.gunicorn.orders import IGNORED, Orders
 from uvicorn_worker.process.guard import Guard
 from uvicorn_worker.process.interruption import Interruption
+from uvicorn_worker.process.leaving import Budget
+from uvicorn_worker.process.orders import Orders
 from uvicorn_worker.scoreboard import Phase
 
 if TYPE_CHECKING:
@@ -33,6 +33,9 @@ if TYPE_CHECKING:
 
     from uvicorn_worker.gunicorn.settings import Settings
     from uvicorn_worker.service import Service
+
+# Of these a worker takes note only; nobody who knows Gunicorn sends it SIGHUP or SIGUSR2.
+IGNORED: Final = (signal.SIGHUP, signal.SIGUSR2, signal.SIGWINCH)
 
 QUIT_NOTICE: Final = 0.6  # seconds for a loop that is not blocked to notice that it is to end
 ABORT_REPORT: Final = 0.8  # seconds for an abort: Gunicorn sends SIGKILL after one
@@ -57,8 +60,13 @@ class SignalledWorker(Worker):  # type: ignore[misc]  # Gunicorn ships no types
         self._guard: Guard | None = None
         self.board = masters.scoreboard()
         self.slot = masters.reserve(self.board, self.age)
-        self.family = masters.Family(self.board, self.slot)
+        self.family = masters.Siblings(self.board, self.slot)
         masters.expect_fork(self)
+
+    @property
+    def graceful_timeout(self) -> float:
+        """Seconds to end what it does."""
+        return self.settings.graceful_timeout
 
     def forked(self) -> None:
         """Answer signals, and take the slot, before anything else happens in the child."""
@@ -115,7 +123,7 @@ class SignalledWorker(Worker):  # type: ignore[misc]  # Gunicorn ships no types
         if self.orders.term(self.family.successor()):
             self.slot.set_phase(Phase.DRAINING)  # siblings do not count on this worker
             if self._booting and hasattr(self, "settings"):
-                budget = Budget.graceful(time.monotonic(), self.settings.graceful_timeout)
+                budget = Budget.graceful(time.monotonic(), self.graceful_timeout)
                 self.arm_guard(budget)
         self._wake()
 

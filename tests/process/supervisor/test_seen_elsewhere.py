@@ -285,3 +285,16 @@ def use_until_closed(sock: socket.socket) -> bool:
         if reply.headers.get("connection", "").lower() == "close":
             assert sock.recv(1) == b"", "announced as closed"
             return True
+
+
+def test_gunicorn_is_never_imported(supervisor: StartSupervisor) -> None:
+    gunicorn = 'from tests.apps.basic import mark\nmark("gunicorn")\n'
+    server = supervisor(APP, "--limit-max-requests", "2", files={"gunicorn.py": gunicorn})
+    before = server.wait_for_workers(1)
+
+    assert [server.get("/").status for _ in range(2)] == [200, 200]
+    server.wait_for_workers(1, without=before)
+    server.signal(signal.SIGTERM)
+
+    assert server.wait_exit() == 0
+    assert server.marked("gunicorn") == []

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import signal
 import time
-from typing import Final, NamedTuple
-
-# Of these a worker takes note only; nobody who knows Gunicorn sends it SIGHUP or SIGUSR2.
-IGNORED: Final = (signal.SIGHUP, signal.SIGUSR2, signal.SIGWINCH)
+from typing import NamedTuple
 
 
 class Term(NamedTuple):
-    """SIGTERM, however often it came: Gunicorn up to 23 repeats it every second."""
+    """SIGTERM, however often it came: some masters repeat it."""
 
     at: float
     """When it came first."""

@@ -7,14 +7,12 @@ from typing import Any
 
 import pytest
 
-from uvicorn_worker.gunicorn.leaving import (
+from uvicorn_worker.process.leaving import (
     IDLE_TIMEOUT,
     IDLE_TIMEOUT_AT_STOP,
     Budget,
-    Meaning,
     Shedding,
     Why,
-    interpret,
 )
 
 
@@ -22,24 +20,12 @@ from uvicorn_worker.gunicorn.leaving import (
 class FakeSiblings:
     ready_now: int = 0
     coming_now: int = 0
-    relieved_at: float = 0.0
-    expected_up_to: int = 0
-    dismissed_now: tuple[int, ...] = ()
 
     def ready(self) -> int:
         return self.ready_now
 
     def coming(self) -> int:
         return self.coming_now
-
-    def relieved(self, since: float) -> bool:
-        return self.relieved_at > since
-
-    def expected(self, youngest: int) -> bool:
-        return 0 < self.expected_up_to <= youngest
-
-    def dismissed(self, generation: int) -> bool:
-        return generation in self.dismissed_now
 
 
 @pytest.mark.parametrize(
@@ -141,34 +127,3 @@ def test_idle_connections_have_less_time_when_the_server_stops(
     shedding = Shedding(why, FakeSiblings(ready, coming), set, own_queue=False)
 
     assert shedding.idle_timeout == expected
-
-
-@pytest.mark.parametrize(
-    ("siblings", "successor", "meaning"),
-    [
-        pytest.param(FakeSiblings(), 0, Meaning.STOP, id="nobody-was-booting"),
-        pytest.param(FakeSiblings(expected_up_to=7), 7, Meaning.UNKNOWN, id="it-boots"),
-        pytest.param(FakeSiblings(expected_up_to=6), 7, Meaning.UNKNOWN, id="an-older-one-boots"),
-        pytest.param(FakeSiblings(expected_up_to=8), 7, Meaning.FAILED, id="a-later-attempt-boots"),
-        pytest.param(FakeSiblings(), 7, Meaning.FAILED, id="it-has-gone-untold"),
-        pytest.param(FakeSiblings(relieved_at=101), 7, Meaning.RELIEVED, id="it-serves"),
-        pytest.param(
-            FakeSiblings(relieved_at=101, expected_up_to=7), 7, Meaning.RELIEVED, id="one-serves"
-        ),
-        pytest.param(
-            FakeSiblings(relieved_at=99, expected_up_to=7), 7, Meaning.UNKNOWN, id="served-before"
-        ),
-        pytest.param(FakeSiblings(dismissed_now=(7,)), 7, Meaning.STOP, id="it-was-told-too"),
-        pytest.param(FakeSiblings(dismissed_now=(6,)), 7, Meaning.FAILED, id="an-older-was-told"),
-        pytest.param(
-            FakeSiblings(dismissed_now=(7,), expected_up_to=6, relieved_at=101),
-            7,
-            Meaning.STOP,
-            id="all-are-told-one-after-the-other",
-        ),
-    ],
-)
-def test_sigterm_means_what_became_of_the_youngest_worker(
-    siblings: FakeSiblings, successor: int, meaning: Meaning
-) -> None:
-    assert interpret(siblings, 100.0, successor) is meaning

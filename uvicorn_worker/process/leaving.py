@@ -16,15 +16,15 @@ if TYPE_CHECKING:
 class Why(enum.Enum):
     """What makes a worker go."""
 
-    STOP = "SIGTERM"  # a stop, a reload or one worker fewer: the signal does not tell
+    STOP = "SIGTERM"  # the server stops, or others go on: the signal does not tell
     QUIT = "SIGQUIT or SIGINT"
-    LIMIT = "max_requests"
-    RECYCLE = "alive = False"  # a hook said so
+    LIMIT = "its limit of requests"
+    RECYCLE = "alive = False"  # a hook said so, or the application has ended
     RELOAD = "changed code"
-    ORPHAN = "the master is gone"
+    ORPHAN = "whoever would replace it is gone"
 
 
-# The last second, or fifth, of graceful_timeout is for what comes after the drain.
+# The last second, or fifth, of the graceful timeout is for what comes after the drain.
 AFTER_DRAIN: Final = 1.0
 AFTER_DRAIN_SHARE: Final = 0.2
 
@@ -78,7 +78,7 @@ class Budget:
 
 
 class Siblings(Protocol):
-    """What a worker knows of the others of its master."""
+    """What a worker knows of those that accept from the same sockets."""
 
     def ready(self) -> int:
         """Return how many accept connections now."""
@@ -86,46 +86,12 @@ class Siblings(Protocol):
     def coming(self) -> int:
         """Return how many younger ones are booting."""
 
-    def relieved(self, since: float) -> bool:
-        """Return whether one that was never told to go has turned its loop since that instant."""
-
-    def expected(self, youngest: int) -> bool:
-        """Return whether a younger one, up to that generation, may still relieve this worker."""
-
-    def dismissed(self, generation: int) -> bool:
-        """Return whether that one was told to go, or went when it had served."""
-
-
-class Meaning(enum.Enum):
-    """What a SIGTERM meant that came while another worker was booting."""
-
-    UNKNOWN = "not to be told yet"
-    RELIEVED = "somebody else serves: a reload, or one worker fewer"
-    STOP = "the server stops"
-    FAILED = "nobody else serves or is going to: a reload that has failed"
-
-
-def interpret(siblings: Siblings, since: float, successor: int) -> Meaning:
-    """Return what SIGTERM meant that came at `since`, and last while `successor` was booting.
-
-    `successor` is a generation, the youngest that was booting; 0: none was.
-    Gunicorn takes the oldest workers away. Where it tells the youngest to go as well, it stops; a
-    youngest one that has gone without being told could not boot.
-    """
-    if not successor or siblings.dismissed(successor):
-        return Meaning.STOP
-    if siblings.relieved(since):
-        return Meaning.RELIEVED
-    if siblings.expected(successor):
-        return Meaning.UNKNOWN
-    return Meaning.FAILED
-
 
 class Shedding:
     """Decides whether a worker that goes still accepts connections.
 
     On a shared listener it stops when somebody else accepts there, or nobody is to come. A queue
-    of its own (`reuse_port`) would be lost with it: it accepts until it has nothing else to do.
+    of its own (SO_REUSEPORT) would be lost with it: it accepts until it has nothing else to do.
     """
 
     def __init__(
@@ -146,7 +112,7 @@ class Shedding:
     def alone(self) -> bool:
         """Whether nobody accepts in this worker's place, now or soon: the server stops."""
         if self._why is Why.ORPHAN:
-            return True  # the others have lost their master, too, whether they know it yet or not
+            return True  # the others are orphans, too, whether they know it yet or not
         return self._why is Why.STOP and not self._siblings.ready() and not self._siblings.coming()
 
     @property

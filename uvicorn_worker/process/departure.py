@@ -1,86 +1,53 @@
 """A worker's way out: drain or quit, then shut the application down, all in time.
 
-Carries out what `leaving.py` decides. Why the worker goes, and when, is found in `life.py`.
+Carries out what `leaving.py` decides. Why the worker goes, and when, its owner finds out.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
-from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
+from typing import TYPE_CHECKING, Final, Protocol
 
-from uvicorn_worker.gunicorn.leaving import RELOAD_TIMEOUT, Budget, Shedding, Why
+from uvicorn_worker.process.leaving import RELOAD_TIMEOUT, Budget, Shedding, Why
 from uvicorn_worker.scoreboard import Phase
 
 if TYPE_CHECKING:
-    import threading
-    from collections.abc import Callable
-
-    from uvicorn_worker.gunicorn.masters import Family
-    from uvicorn_worker.gunicorn.orders import Orders
-    from uvicorn_worker.gunicorn.settings import Settings
+    from uvicorn_worker.process.family import Family
+    from uvicorn_worker.process.news import News
+    from uvicorn_worker.process.orders import Orders
     from uvicorn_worker.scoreboard import Slot
     from uvicorn_worker.service import Service
-
-T = TypeVar("T")
 
 # A stop reaches all workers within milliseconds: look at the others when it has reached them too.
 SETTLE: Final = 0.05
 
-RELOADER_TIMEOUT: Final = 0.5  # for Gunicorn's reloader, which ends 0.1 s after its hook
-RELOADER_LOOK: Final = 0.05
-
 
 class Leaving(Protocol):
-    """What is needed of the worker class here."""
+    """What is needed of a worker here."""
 
-    alive: bool
-    cfg: Any
-    log: Any
-    reloader: threading.Thread | None
-
+    alive: bool  # it is not to go
     family: Family
     orders: Orders
-    settings: Settings
     slot: Slot
+
+    @property
+    def graceful_timeout(self) -> float:
+        """Seconds to end what it does; 0: none."""
 
     @property
     def own_queue(self) -> bool:
         """Whether nobody else accepts from this worker's sockets."""
 
     def interrupted(self) -> None:
-        """Run the hook `worker_int`, the first time only."""
+        """Called when the worker is told to go at once."""
 
     def arm_guard(self, budget: Budget) -> None:
         """See to it that the process ends in time, whatever the application does."""
 
 
-class News:
-    """Wakes the one task that acts, whenever there may be something to do."""
-
-    def __init__(self) -> None:
-        self._event = asyncio.Event()
-
-    def tell(self) -> None:
-        self._event.set()
-
-    async def find(self, look: Callable[[], T | None]) -> T:
-        """Return what `look` returns as soon as that is not None; it is asked at all news."""
-        while True:
-            self._event.clear()
-            found = look()
-            if found is not None:
-                return found
-            await self._event.wait()
-
-    async def done(self, task: asyncio.Task[Any], enough: Callable[[], bool]) -> bool:
-        """Wait for a task; return False, with the task running, when it is `enough`."""
-        task.add_done_callback(lambda _: self.tell())
-        return await self.find(lambda: True if task.done() else False if enough() else None)
-
-
 class Departure:
-    """The end of one worker; `run` is all of it.
+    """The end of one worker; `run` is all of it, in two steps.
 
     Args:
         served: whether the worker has accepted connections.
@@ -94,25 +61,21 @@ class Departure:
 
     async def run(self, why: Why, at: float) -> None:
         """Return when everything is done, and the process may exit; `at` is when it was told."""
+        await self.shut_down(await self.leave(why, at))
+
+    async def leave(self, why: Why, at: float) -> Budget:
+        """Return when nobody is served any more: with what time is left for the rest."""
         worker = self._worker
         worker.alive = False
         worker.slot.set_phase(Phase.DRAINING)
-        graceful_timeout = worker.settings.graceful_timeout
-        if why is Why.QUIT or graceful_timeout <= 0:
-            budget = await self._quit(why, at)
-        else:
-            budget = self._guarded(Budget.graceful(at, graceful_timeout))
-            if self._served:
-                budget = await self._drain(why, budget)
-        if why is Why.RELOAD:
-            await self._reloader_ended()
-        await self._server.shutdown(max(0.05, budget.shutdown - time.monotonic()))
+        if why is Why.QUIT or worker.graceful_timeout <= 0:
+            return await self._quit(why, at)
+        budget = self._guarded(Budget.graceful(at, worker.graceful_timeout))
+        return await self._drain(why, budget) if self._served else budget
 
-    async def _reloader_ended(self) -> None:
-        """Wait for Gunicorn's reloader, which calls the hook `worker_int` as its last act."""
-        reloader, end = self._worker.reloader, time.monotonic() + RELOADER_TIMEOUT
-        while reloader is not None and reloader.is_alive() and time.monotonic() < end:  # noqa: ASYNC110  # a thread tells no event
-            await asyncio.sleep(RELOADER_LOOK)
+    async def shut_down(self, budget: Budget) -> None:
+        """Stop the application."""
+        await self._server.shutdown(max(0.05, budget.shutdown - time.monotonic()))
 
     async def _quit(self, why: Why, at: float) -> Budget:
         budget = self._guarded(Budget.quick(at))
