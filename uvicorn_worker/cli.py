@@ -48,7 +48,7 @@ a pyproject.toml, in this order. `{NAME} check APP` tells what would be served, 
 For several processes, and to reload code, see uvicorn-supervisor."""
 
 OPTIONS: Final = options_of(Config)
-_NAMES: Final = re.compile(r"\w+(?: and \w+)*(?=[=:])")
+_NAMES: Final = r"\w+(?: and \w+)*(?=[=:])"
 
 # The topics of `--help`, in this order; others follow.
 TOPICS: Final = (
@@ -141,7 +141,7 @@ def _name_places(text: str, values: Layer) -> str:
 
     It begins with these: `uds and fd: ...`, `ssl_keyfile='...' needs ...`.
     """
-    names = _NAMES.match(text)
+    names = re.match(_NAMES, text)
     words = names[0].split(" and ") if names else []
     places = [values[name].place if name in values else name for name in words]
     return " and ".join(places) + text[names.end() if names else 0 :]
@@ -218,10 +218,9 @@ def _serve(told: Told) -> int:
     # of the application may keep the process for long.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda sig, frame: os._exit(EXIT_STOPPED))
-    # Nothing of what is loaded now will be garbage: looking for it would be a twentieth of a start.
-    gc.disable()
     from uvicorn_worker.server import Server
 
+    gc.freeze()  # what is loaded now, for good
     gc.enable()
     try:
         server = Server(told.config)
@@ -242,6 +241,7 @@ def _serve(told: Told) -> int:
 def _check(words: Sequence[str]) -> int:
     from uvicorn_worker.checkup import report
 
+    gc.enable()
     told = read(words, os.environ)
     if told is not None:
         report(told.config, told.given, sys.stdout, warnings=told.warnings, notes=told.notes)

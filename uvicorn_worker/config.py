@@ -63,39 +63,46 @@ def _log_level(value: object) -> bool:
 LEVELS: Final = choice("critical", "error", "warning", "info", "debug", "trace")
 # Code may also give a number, as `logging` has them.
 LOG_LEVEL: Final = optional(dataclasses.replace(LEVELS, accepts=_log_level))
+
+
+def default_logging() -> dict[str, Any]:
+    """Return what `LOGGING_CONFIG` is as long as nobody has changed it."""
+    return {
+        "version": 1,
+        "disable_existing_loggers": False,
+        "formatters": {
+            "default": {
+                "()": "uvicorn_worker.logging.DefaultFormatter",
+                "fmt": "%(levelprefix)s %(message)s",
+                "use_colors": None,
+            },
+            "access": {
+                "()": "uvicorn_worker.logging.AccessFormatter",
+                "fmt": '%(levelprefix)s %(client_addr)s - "%(request_line)s" %(status_code)s',
+            },
+        },
+        "handlers": {
+            "default": {
+                "class": "logging.StreamHandler",
+                "formatter": "default",
+                "stream": "ext://sys.stderr",
+            },
+            "access": {
+                "class": "logging.StreamHandler",
+                "formatter": "access",
+                "stream": "ext://sys.stdout",
+            },
+        },
+        "loggers": {
+            "uvicorn": {"handlers": ["default"], "level": "INFO", "propagate": False},
+            "uvicorn.error": {"level": "INFO"},
+            "uvicorn.access": {"handlers": ["access"], "level": "INFO", "propagate": False},
+        },
+    }
+
+
 # The default of `log_config`. Its parts have the names that people change, in place or in a copy.
-LOGGING_CONFIG: Final[dict[str, Any]] = {
-    "version": 1,
-    "disable_existing_loggers": False,
-    "formatters": {
-        "default": {
-            "()": "uvicorn_worker.logging.DefaultFormatter",
-            "fmt": "%(levelprefix)s %(message)s",
-            "use_colors": None,
-        },
-        "access": {
-            "()": "uvicorn_worker.logging.AccessFormatter",
-            "fmt": '%(levelprefix)s %(client_addr)s - "%(request_line)s" %(status_code)s',
-        },
-    },
-    "handlers": {
-        "default": {
-            "class": "logging.StreamHandler",
-            "formatter": "default",
-            "stream": "ext://sys.stderr",
-        },
-        "access": {
-            "class": "logging.StreamHandler",
-            "formatter": "access",
-            "stream": "ext://sys.stdout",
-        },
-    },
-    "loggers": {
-        "uvicorn": {"handlers": ["default"], "level": "INFO", "propagate": False},
-        "uvicorn.error": {"level": "INFO"},
-        "uvicorn.access": {"handlers": ["access"], "level": "INFO", "propagate": False},
-    },
-}
+LOGGING_CONFIG: Final = default_logging()
 
 
 def _show_log_config(value: object) -> str:
@@ -116,7 +123,7 @@ APP: Final = Kind(
 )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Config(ServerConfig):
     """Settings of one server process.
 
@@ -181,6 +188,12 @@ class Config(ServerConfig):
         kind=LIST,
         group=BINDING,
         flags=("-b",),
+    )
+    reuse_port: bool = setting(
+        False,
+        "let other processes listen on the same ports; a supervisor: a queue for each worker",
+        kind=SWITCH,
+        group=BINDING,
     )
 
     # -- what is logged
@@ -288,6 +301,8 @@ class Config(ServerConfig):
         given = [name for name in ("uds", "fd", "bind") if getattr(self, name) not in (None, ())]
         if len(given) > 1:
             raise ConfigError(f"{' and '.join(given)}: only one of them can say where to listen")
+        if self.reuse_port and given in (["uds"], ["fd"]):
+            raise ConfigError(f"reuse_port and {given[0]}: expected a host and port to listen on")
         if self.ssl_keyfile and not self.ssl_certfile:
             raise ConfigError(f"ssl_keyfile={self.ssl_keyfile!r} needs ssl_certfile")
 

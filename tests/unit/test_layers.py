@@ -48,7 +48,7 @@ WORKER = Layers(
         ("http1.cycle", "http1.state", "websocket.cycle"),
         ("websocket.handshake", "websocket.reader"),
         ("logs.access", "logs.setup"),
-        ("logs.textlines",),
+        ("logs.builtin", "logs.textlines"),
         ("logs.atoms",),
         ("logs.exchanges", "logs.linesink", "logging"),
         ("logs.jsonlines",),

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
-from tests.support.logstate import restored_loggers
+from tests.support.logstate import NAMES, restored_loggers
 from uvicorn_worker.config import LOGGING_CONFIG, TRACE, Config
 from uvicorn_worker.errors import ConfigError
 from uvicorn_worker.logging import AccessFormatter, DefaultFormatter, JsonFormatter
@@ -171,6 +171,42 @@ def test_a_given_dict_is_left_as_it_is() -> None:
     configure(log_config=given, use_colors=True, log_format="json")
 
     assert given == UVICORNS
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"use_colors": True},
+        {"log_format": "json"},
+        {"access_log_format": "%(h)s"},
+        {"log_level": "error"},
+        {"access_log": False},
+    ],
+    ids=repr,
+)
+def test_the_built_in_configuration_is_what_logging_makes_of_it(options: dict[str, Any]) -> None:
+    def result(log_config: dict[str, Any]) -> dict[str, object]:
+        for name in (*NAMES, "uvicorn.other"):  # whatever somebody has done before
+            logger = logging.getLogger(name)
+            logger.setLevel(logging.CRITICAL)
+            logger.disabled = True
+            logger.addHandler(logging.NullHandler())
+        configure(log_config=log_config, **options)
+        return {name: shown(logging.getLogger(name)) for name in (*NAMES, "uvicorn.other", "")}
+
+    assert result(LOGGING_CONFIG) == result({**LOGGING_CONFIG, "filters": {}})
+
+
+def shown(logger: logging.Logger) -> object:
+    handlers = [
+        (type(one), one.name, one.level, getattr(one, "stream", None), vars(one.formatter).copy())
+        for one in logger.handlers
+        if one.formatter is not None
+    ]
+    for *_, formatter in handlers:
+        formatter["_style"] = vars(formatter["_style"])
+    return logger.level, logger.propagate, logger.disabled, handlers
 
 
 def test_the_public_dict_can_be_changed_in_place(

@@ -10,10 +10,9 @@ There is no timer per connection. Each has one `deadline`; the server's sweep ca
 from __future__ import annotations
 
 import enum
-import random
 import socket
 import struct
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Final, cast
 
 from uvicorn_worker.errors import ApplicationError, BadRequest, ClientDisconnected
 from uvicorn_worker.flow import LINGER_TIMEOUT, NEVER, Flow, unacknowledged
@@ -24,7 +23,6 @@ from uvicorn_worker.http1.head import refusal
 from uvicorn_worker.http1.partial import PartialHead
 from uvicorn_worker.http1.request import CHUNKED, field_values
 from uvicorn_worker.http1.state import start_task
-from uvicorn_worker.proxies import proxy_protocol
 
 if TYPE_CHECKING:
     import asyncio
@@ -78,6 +76,8 @@ class HTTPConnection(Flow):
                  "_received", "_retire_at", "_stall_at", "_tls", "_unsent", "_write_waiters",
                  "fresh", "trusted")  # fmt: skip
 
+    cycle_class: ClassVar[type[RequestCycle]] = RequestCycle
+
     def __init__(self, state: HTTPState, sock: socket.socket) -> None:
         super().__init__(state, sock)
         self._phase: Phase = IDLE
@@ -111,6 +111,8 @@ class HTTPConnection(Flow):
             return
         self.trusted = state.forwarding.peers.trusts(self.peer[0] if self.peer else None)
         if state.connection_age:
+            import random  # not what most servers need
+
             jitter = random.uniform(0, state.config.limit_connection_age_jitter)
             self._retire_at = state.time() + state.connection_age + jitter
         self._arm(state.config.timeout_request_head)
@@ -197,6 +199,8 @@ class HTTPConnection(Flow):
 
     def _preface_received(self, data: bytes) -> None:
         """Take the PROXY header, if there is one, as the connection's true addresses."""
+        from uvicorn_worker.proxies import proxy_protocol  # 1 ms of a start, for few servers
+
         self._buffer += data
         version = self.state.config.proxy_protocol
         assert version != "off"
@@ -277,7 +281,7 @@ class HTTPConnection(Flow):
         scope = state.scopes.http(request, self.peer, self.local)
         if state.tls:
             scope["extensions"]["tls"] = self._tls_extension()
-        self._cycle = cycle = RequestCycle(self, request, scope)
+        self._cycle = cycle = self.cycle_class(self, request, scope)
         if request.length == 0:
             self._phase = ANSWER
             self._buffer = rest

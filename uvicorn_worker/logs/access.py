@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Final
 
 from uvicorn_worker.logs.atoms import HELD, Atoms, combined_atoms, names_in
 from uvicorn_worker.logs.exchanges import RefusedExchange, Site, read_basic_user, split_target
-from uvicorn_worker.logs.jsonlines import JsonFormatter
 from uvicorn_worker.logs.linesink import LineSink, line_handler
 from uvicorn_worker.logs.records import ACCESS_MESSAGE, AccessArgs, RecordMaker, own_methods
 from uvicorn_worker.logs.textlines import make_text_lines
@@ -225,14 +224,18 @@ def find_direct(logger: logging.Logger, log: Log) -> DirectWriter | None:
     handler = line_handler(logger.handlers[0])
     if handler is None:
         return None
-    formatter = handler.formatter
-    make_line = (
-        formatter.access_line if type(formatter) is JsonFormatter else make_text_lines(formatter)
-    )
+    make_line = make_text_lines(handler.formatter) or make_json_lines(handler.formatter)
     if make_line is None:
         return None
     writer = DirectWriter(logger, handler, make_line, log)
     return writer if writer.is_valid() else None
+
+
+def make_json_lines(formatter: logging.Formatter | None) -> LineMaker | None:
+    """Return what makes the lines of a JSON formatter of ours, None for any other."""
+    from uvicorn_worker.logs.jsonlines import JsonFormatter  # for those who have chosen it
+
+    return formatter.access_line if type(formatter) is JsonFormatter else None
 
 
 def show_target(target: bytes) -> str:

@@ -6,7 +6,6 @@ Whatever cannot be read is a ConfigError of one line that says where.
 from __future__ import annotations
 
 import copy
-import json
 import os
 from typing import TYPE_CHECKING, Any, Final, cast
 
@@ -52,6 +51,8 @@ def read_log_config(given: Any) -> dict[str, Any] | configparser.RawConfigParser
 
 
 def parse_json(text: str, path: str) -> object:
+    import json  # not what most servers are given
+
     try:
         return json.loads(text)
     except json.JSONDecodeError as exc:

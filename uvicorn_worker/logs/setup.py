@@ -7,18 +7,13 @@ user's own configuration says otherwise.
 from __future__ import annotations
 
 import logging
-import logging.config
 from typing import TYPE_CHECKING, Any, Final
 
-from uvicorn_worker.config import LOGGING_CONFIG, TRACE
+from uvicorn_worker import logging as formats
+from uvicorn_worker.config import LOGGING_CONFIG, TRACE, default_logging
 from uvicorn_worker.errors import ConfigError
-from uvicorn_worker.logging import (
-    AccessFormatter,
-    ColourizedFormatter,
-    DefaultFormatter,
-    JsonFormatter,
-)
-from uvicorn_worker.logs.atoms import format_problem
+from uvicorn_worker.logging import ColourizedFormatter
+from uvicorn_worker.logs.builtin import apply_builtin
 from uvicorn_worker.logs.files import read_log_config
 
 if TYPE_CHECKING:
@@ -38,10 +33,9 @@ LOGGERS: Final = (
 HOME: Final = "uvicorn_worker.logging."
 # Configurations name Uvicorn's classes, which need not be installed.
 FOREIGN_HOME: Final = "uvicorn.logging."
-FORMATTERS: Final = (ColourizedFormatter, DefaultFormatter, AccessFormatter, JsonFormatter)
-JSON_FORMATTER: Final = HOME + JsonFormatter.__name__
-ACCESS_FORMATTER: Final = HOME + AccessFormatter.__name__
-TEXT_FORMATTERS: Final = frozenset(HOME + cls.__name__ for cls in FORMATTERS) - {JSON_FORMATTER}
+JSON_FORMATTER: Final = HOME + "JsonFormatter"
+ACCESS_FORMATTER: Final = HOME + "AccessFormatter"
+TEXT_FORMATTERS: Final = frozenset(HOME + name for name in formats.__all__) - {JSON_FORMATTER}
 
 
 def configure_logging(config: Config) -> None:
@@ -57,8 +51,12 @@ def configure_logging(config: Config) -> None:
     _check(config)
     if config.log_config is not None:
         loaded = read_log_config(config.log_config)
+        builtin = loaded == default_logging()
         _adapt(loaded, config)
-        _apply(loaded, config)
+        if builtin and isinstance(loaded, dict):
+            apply_builtin(loaded)
+        else:
+            _apply(loaded, config)
         _choose_colors()
     if config.log_level is not None:
         level = config.log_level
@@ -116,10 +114,11 @@ def _check(config: Config) -> None:
     """Refuse what could only be found out at the first request, or would do nothing."""
     if config.log_format == "json" and config.log_config is None:
         raise ConfigError("log_format='json' needs a log_config: the built-in one, or your own")
-    if config.access_log_format is not None and (
-        problem := format_problem(config.access_log_format)
-    ):
-        raise ConfigError(f"access_log_format={config.access_log_format!r}: {problem}")
+    if config.access_log_format is not None:
+        from uvicorn_worker.logs.atoms import format_problem  # 1 ms of a start, for few servers
+
+        if problem := format_problem(config.access_log_format):
+            raise ConfigError(f"access_log_format={config.access_log_format!r}: {problem}")
     for path in config.access_log_skip:
         if not path.startswith("/"):
             raise ConfigError(f"access_log_skip={path!r}: expected a path such as /health")
@@ -151,7 +150,7 @@ def _adapt_formatter(spec: Any, config: Config) -> bool:
     key = "()" if "()" in spec else "class"
     name = spec.get(key)
     if isinstance(name, type):
-        name = HOME + name.__name__ if name in FORMATTERS else None
+        name = HOME + name.__name__ if _is_public(name) else None
     if not isinstance(name, str):
         return False
     if name.startswith(FOREIGN_HOME):
@@ -167,7 +166,13 @@ def _adapt_formatter(spec: Any, config: Config) -> bool:
     return True
 
 
+def _is_public(cls: type[Any]) -> bool:
+    return cls.__name__ in formats.__all__ and getattr(formats, cls.__name__) is cls
+
+
 def _apply(loaded: dict[str, Any] | configparser.RawConfigParser, config: Config) -> None:
+    import logging.config  # 4 ms of a start
+
     try:
         if isinstance(loaded, dict):
             logging.config.dictConfig(loaded)

@@ -152,6 +152,16 @@ def check_fields(config: Any) -> None:
             raise ConfigError(f"{option.name}={value!r}: {problem}")
 
 
+def describe(config: Any) -> str:
+    """Return the `repr` of a configuration: what is not as by default, and no secrets."""
+    given = [
+        f"{option.name}={getattr(config, option.name)!r}"
+        for option in options_of(type(config)).values()
+        if not option.secret and getattr(config, option.name) != option.default
+    ]
+    return f"{type(config).__name__}({', '.join(given)})"
+
+
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """Return a hint at the known name that is nearest, empty where none is near."""
     import difflib  # of use after a mistake only

@@ -8,7 +8,6 @@ each request's header fields to `ForwardingPolicy`. Client, scheme and server ar
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
-from urllib.parse import unquote
 
 from uvicorn_worker.errors import ApplicationError, BadRequest, ConfigError
 from uvicorn_worker.proxies.origin import OriginReader
@@ -188,6 +187,8 @@ class ForwardingPolicy:
         except UnicodeDecodeError:
             raise BadRequest("SCRIPT_NAME header is not UTF-8") from None
         if "%" in mount and not _is_below(path, mount):
+            from urllib.parse import unquote  # seldom of use
+
             mount = unquote(mount)  # the proxy copied it from a URL
         _check_mount(path, mount, "header")
         scope["root_path"] = mount

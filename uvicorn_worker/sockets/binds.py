@@ -6,8 +6,7 @@ beside them a port alone, and names of Linux's abstract sockets.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 
 from uvicorn_worker.errors import ConfigError
 
@@ -20,8 +19,7 @@ EVERY_IPV4: Final = "0.0.0.0"
 EVERY_IPV6: Final = "::"
 
 
-@dataclass(frozen=True, slots=True)
-class TCP:
+class TCP(NamedTuple):
     """An address or name, and a port.
 
     An empty host stands for every address of the machine, port 0 for any free one.
@@ -35,8 +33,7 @@ class TCP:
         return f"{host}:{self.port}"
 
 
-@dataclass(frozen=True, slots=True)
-class Unix:
+class Unix(NamedTuple):
     """A UNIX socket: the path of a file, or `@` and a name without one (Linux)."""
 
     path: str
@@ -49,8 +46,7 @@ class Unix:
         return f"unix:{self.path}"
 
 
-@dataclass(frozen=True, slots=True)
-class Inherited:
+class Inherited(NamedTuple):
     """An open descriptor, and what whoever passed it calls it."""
 
     fd: int
