@@ -66,6 +66,7 @@ _SERIAL, _PHASE, _PID, _GENERATION, _IN_FLIGHT, _CONNECTIONS, _TOTAL = range(7)
 _RESERVED_AT, _BOOTED_AT, _HEARTBEAT = range(7, 10)
 _LOAD, _ACCEPTED = range(10, 12)
 
+_SEAT: Final = 13
 _BURIED: Final = 12  # the serial of the owner whose death was counted
 
 # Bytes of a room; pages that nobody writes to take no memory.
@@ -142,6 +143,11 @@ class Slot:
             ints, base = self._board._ints, self._base
             ints[base + _LOAD] = load
             ints[base + _ACCEPTED] = accepted
+
+    def show_seat(self, seat: int) -> None:
+        """Say which seat the worker has; its successor has the same one."""
+        if self._is_ours():
+            self._board._ints[self._base + _SEAT] = seat
 
     def set_phase(self, phase: Phase) -> None:
         """Say where the worker is in its life; READY after a boot is `Scoreboard.boot_succeeded`.
@@ -227,7 +233,7 @@ class Scoreboard:
         ints[base + _PID] = 0
         ints[base + _GENERATION] = generation
         ints[base + _IN_FLIGHT] = ints[base + _CONNECTIONS] = ints[base + _TOTAL] = 0
-        ints[base + _LOAD] = ints[base + _ACCEPTED] = 0
+        ints[base + _LOAD] = ints[base + _ACCEPTED] = ints[base + _SEAT] = 0
         floats[base + _RESERVED_AT] = now
         floats[base + _BOOTED_AT] = floats[base + _HEARTBEAT] = 0.0
         ints[_USED] = max(ints[_USED], index + 1)
@@ -298,6 +304,10 @@ class Scoreboard:
             for view in self.siblings(except_slot, READY, KEPT, now=now)
             if view.heartbeat == 0.0 or now - view.heartbeat <= FRESH
         ]
+
+    def seat(self, index: int) -> int:
+        """Return the seat of the worker in a slot, 0 where it has said none."""
+        return self._ints[_WIDTH * (1 + index) + _SEAT]
 
     def load(self, index: int) -> tuple[int, int]:
         """Return what the worker in a slot has said last by `Slot.show_load`."""
@@ -474,6 +484,10 @@ class Neighbours:
 
     def accepting(self) -> list[int]:
         return self._board.accepting(self._slot)
+
+    def seats(self) -> set[int]:
+        """Return the seats of those that accept."""
+        return {self._board.seat(index) for index in self.accepting()}
 
 
 def is_alive(pid: int) -> bool:

@@ -27,8 +27,10 @@ if TYPE_CHECKING:
 
     from uvicorn_worker.asgi import Application
     from uvicorn_worker.http1.parser import HeadParser
+    from uvicorn_worker.metrics.metering import Metering
     from uvicorn_worker.serverconfig import HttpParserName, ServerConfig
     from uvicorn_worker.sockets.balance import Balance
+    from uvicorn_worker.sockets.lanes import Lanes
     from uvicorn_worker.state import Log, RequestObserver
     from uvicorn_worker.tls.renewal import TLSContexts
 
@@ -59,14 +61,19 @@ class Service:
         tls: TLSContexts | None = None,
         observer: RequestObserver | None = None,
         balance: Balance | None = None,
+        lanes: Lanes | None = None,
+        room: memoryview | None = None,
     ) -> None:
+        """`room` is the worker's own on the scoreboard, None: nothing is counted."""
         forwarding = ForwardingPolicy(config, os.environ, lambda text: log.warning("%s", text))
         self.state = state = HTTPState(
             config,
             app,
             loop,
             log,
-            reader=RequestReader(make_parser(config.http), config, forwarding.names),
+            reader=RequestReader(
+                make_parser(config.http), config, _notable(forwarding, metered=room is not None)
+            ),
             forwarding=forwarding,
             tls_extension=tls.extension if tls is not None else None,
         )
@@ -75,8 +82,10 @@ class Service:
         state.on_connection_lost = self._connection_lost
         self._time_limit = TimeLimit(state)
         self._tls = tls
+        self.metering = None if room is None else _make_metering(state, room)
+        connection = connection_class(config, metered=room is not None)
         self._acceptor = Acceptor(
-            sockets, state, lambda sock: HTTPConnection(state, sock), tls, balance
+            sockets, state, lambda sock: connection(state, sock), tls, balance, lanes
         )
         self._lifespan: Lifespan | None = None
         self._timers: list[asyncio.TimerHandle] = []
@@ -124,6 +133,9 @@ class Service:
                 connection.abort()
         self._time_limit.enforce(now)
         self._acceptor.show_load()
+        self._acceptor.look_around()
+        if self.metering is not None:
+            self.metering.look()
         self._timers[1] = self.state.loop.call_later(SWEEP, self._sweep)
 
     def _connection_lost(self) -> None:
@@ -243,8 +255,37 @@ class Service:
         """Stop the application, in at most `timeout` seconds; failures are logged."""
         for timer in self._timers:
             timer.cancel()
+        if self.metering is not None:
+            self.metering.show()
         if self._lifespan is not None:
             await self._lifespan.shutdown(timeout)
+
+
+def connection_class(config: ServerConfig, *, metered: bool) -> type[HTTPConnection]:
+    """Return the protocol of connections: a plain one, unless more than serving is wanted."""
+    kinds: list[type[HTTPConnection]] = []
+    if config.health_path:
+        from uvicorn_worker.http1.health import HealthConnection
+
+        kinds.append(HealthConnection)
+    if metered:
+        from uvicorn_worker.metrics.connection import MeteredConnection
+
+        kinds.append(MeteredConnection)
+    if not kinds:
+        return HTTPConnection
+    return kinds[0] if len(kinds) == 1 else type("Connection", tuple(kinds), {"__slots__": ()})
+
+
+def _make_metering(state: HTTPState, room: memoryview) -> Metering:
+    from uvicorn_worker.metrics.metering import Metering
+
+    return Metering(state, room, interval=SWEEP)
+
+
+def _notable(forwarding: ForwardingPolicy, *, metered: bool) -> frozenset[bytes]:
+    """Return the names of fields that a connection has to look at."""
+    return forwarding.names | {b"x-request-start"} if metered else forwarding.names
 
 
 def make_parser(name: HttpParserName) -> HeadParser:

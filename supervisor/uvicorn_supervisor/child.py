@@ -18,6 +18,8 @@ import time
 from typing import TYPE_CHECKING, Any, Final
 
 from uvicorn_supervisor.application import load, say_why
+from uvicorn_supervisor.bulletin import ERRAND
+from uvicorn_supervisor.line import FAILED, REPORT
 from uvicorn_supervisor.mailbox import HANDLED, tell
 from uvicorn_supervisor.system import die_with_parent, set_title
 from uvicorn_supervisor.tenure import Tenure
@@ -42,6 +44,7 @@ from uvicorn_worker.process.orders import Orders
 from uvicorn_worker.scoreboard import Neighbours, Phase
 from uvicorn_worker.service import Service
 from uvicorn_worker.sockets.balance import Balance
+from uvicorn_worker.sockets.lanes import Lanes
 from uvicorn_worker.tls.renewal import make_tls
 
 if TYPE_CHECKING:
@@ -95,6 +98,8 @@ class Worker:
         self._service: Service | None = None
         self._watchdog: Watchdog | None = None
         self._title = ""
+        self._level = 0  # as the bulletin has it; 0: as configured
+        self._asked = plan.bulletin.asked(plan.slot.index)
 
     # -- the beginning
 
@@ -107,6 +112,8 @@ class Worker:
         self._reports.install(self._handle_abort)
         self._reports.answer(INQUIRY)
         self.slot.claim(os.getpid(), time.monotonic())
+        self.slot.show_seat(self.plan.seat)
+        self._apply_level()
         die_with_parent(signal.SIGTERM)
         if os.getppid() != self.plan.parent:
             self.orders.term()  # it ended before it could tell
@@ -121,6 +128,7 @@ class Worker:
             signal.SIGUSR1: self._handle_reopen,
             signal.SIGCHLD: signal.SIG_DFL,  # of the application's own children
         }
+        signal.signal(ERRAND, self._handle_errand)
         for number in HANDLED:
             # Each at once: to ignore a signal for a moment throws away one that is held back.
             signal.signal(number, handlers.get(number, signal.SIG_IGN))
@@ -138,6 +146,7 @@ class Worker:
                 return EXIT_ABORTED
             if self.orders.to_go:
                 return EXIT_STOPPED
+            self.plan.line.say(FAILED, self.slot.generation, str(exc))
             if self.plan.board.first_report():
                 say_why(exc)
             return exit_code(exc)
@@ -149,15 +158,17 @@ class Worker:
         loop = new_event_loop(config.loop)
         asyncio.set_event_loop(loop)
         loop.set_exception_handler(self._loop_complains)
+        sockets, neighbours = self.plan.sockets, Neighbours(self.plan.board, self.slot)
         self._service = service = Service(
             config,
             app,
-            sockets=self.plan.sockets,
+            sockets=sockets,
             log=self.log,
             loop=loop,
             tls=make_tls(config, self.log),
             observer=make_access_log(config),
-            balance=Balance(Neighbours(self.plan.board, self.slot)),
+            balance=None if config.reuse_port else Balance(neighbours),
+            lanes=Lanes(sockets, self.plan.seat, neighbours.seats) if config.reuse_port else None,
         )
         self._news = News()
         tenure = Tenure(self, service, self._news)
@@ -273,6 +284,22 @@ class Worker:
     def _handle_reopen(self, sig: int, frame: FrameType | None) -> None:
         self.orders.pending.append(sig)
         self.wake()
+
+    def _handle_errand(self, sig: int, frame: FrameType | None) -> None:
+        """Do what is new on the bulletin."""
+        self._apply_level()
+        asked = self.plan.bulletin.asked(self.slot.index)
+        if asked != self._asked:
+            self._asked = asked
+            cycles = () if self._service is None else tuple(self._service.state.cycles)
+            report = self._reports.live(frame, self._loop, cycles)
+            self.plan.line.say(REPORT, self.slot.generation, report)
+
+    def _apply_level(self) -> None:
+        level = self.plan.bulletin.level
+        if level != self._level:
+            self._level = level
+            self.plan.levels.apply(level)
 
     def _handle_abort(self, sig: int, frame: FrameType | None) -> None:
         """SIGABRT: the loop has not turned for too long. Say where it is, and end."""

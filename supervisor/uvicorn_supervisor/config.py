@@ -36,8 +36,9 @@ SEEING: Final = "Watching and steering"
 
 # What a supervisor makes at its start, and keeps.
 FIXED: Final = (
-    "host", "port", "uds", "uds_mode", "fd", "bind", "backlog", "pid", "hooks", "reload",
-    "reload_dirs", "reload_includes", "reload_excludes", "reload_delay", "worker_memory_interval",
+    "host", "port", "reuse_port", "uds", "uds_mode", "fd", "bind", "backlog", "pid", "hooks",
+    "reload", "reload_dirs", "reload_includes", "reload_excludes", "reload_delay",
+    "worker_memory_interval",
     "control", "metrics", "web",
 )  # fmt: skip
 
@@ -208,6 +209,8 @@ class SupervisorConfig(Config):
         Config.__post_init__(self)
         if self.reload and not isinstance(self.app, str):
             raise ConfigError("reload=True: expected the application as 'MODULE:ATTRIBUTE'")
+        if self.reuse_port and self.workers == AUTO:
+            raise ConfigError("reuse_port and workers=auto: expected a number of workers")
         if self.reload and self.preload:
             raise ConfigError("reload and preload: one of them, not both")
         self._redirect_logs()

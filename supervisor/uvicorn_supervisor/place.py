@@ -14,6 +14,7 @@ from uvicorn_supervisor.counters import BACKLOG, addresses, open_counters
 from uvicorn_supervisor.pidfile import PidFile
 from uvicorn_supervisor.sdnotify import READY, STOPPING, main_process, notify
 from uvicorn_supervisor.upgrade import Program, Successor
+from uvicorn_worker.errors import WorkerError
 from uvicorn_worker.sockets.opening import bind_all, describe, remove_files
 
 if TYPE_CHECKING:
@@ -32,6 +33,13 @@ class Place:
             ConfigError: an address is taken, or a file cannot be written.
         """
         self._predecessor = handover.receive(os.environ)
+        try:
+            self._make(config)
+        except WorkerError as exc:
+            self.explain(str(exc))
+            raise
+
+    def _make(self, config: SupervisorConfig) -> None:
         self._waiting = self._predecessor is not None  # for the end of the predecessor
         self._parent = os.getppid()
         self._passed_on = False
@@ -54,7 +62,7 @@ class Place:
             return handover.adopt_all(self._predecessor, backlog=config.backlog)
         # Where somebody has named a host or port, sockets of systemd's are not taken.
         named = (config.host, config.port) != ("127.0.0.1", 8000)
-        return bind_all(config, os.environ, explicit=named)
+        return bind_all(config, os.environ, explicit=named, lanes=config.count)
 
     def _open_counters(self) -> dict[str, list[socket.socket]]:
         if self._predecessor is None:
@@ -69,7 +77,8 @@ class Place:
         return counters
 
     def __str__(self) -> str:
-        return ", ".join(describe(sock, tls=self._tls) for sock in self.sockets)
+        names = (describe(sock, tls=self._tls) for sock in self.sockets)
+        return ", ".join(dict.fromkeys(names))  # with `reuse_port` there are several of a name
 
     def serving(self) -> None:
         """Say that the workers serve: to a predecessor, which goes then, else to systemd."""
@@ -78,6 +87,11 @@ class Place:
         else:
             self._predecessor.done([*self.sockets, *self._counter_sockets()])
             self._predecessor = None
+
+    def explain(self, why: str) -> None:
+        """Tell a predecessor that goes on why this supervisor cannot serve."""
+        if self._predecessor is not None:
+            self._predecessor.explain(why)
 
     def look(self) -> None:
         """Take the pid file's name as soon as the predecessor has ended."""
@@ -94,14 +108,16 @@ class Place:
 
     # -- to a successor
 
-    def succeed(self, mailbox: int) -> int:
+    def succeed(self, mailbox: int, line: int) -> int:
         """Start a successor, which has to write to `mailbox` when it serves; return its pid.
+
+        On `line` it says why it cannot.
 
         Raises:
             CannotUpgrade: it cannot be started.
         """
         counters = {(name, str(self._addresses[name])): own for name, own in self.counters.items()}
-        return self.successor.start(self.sockets, mailbox, counters)
+        return self.successor.start(self.sockets, mailbox, counters, line)
 
     def passed_on(self) -> None:
         """Note that the successor serves: what was here is its own."""

@@ -64,6 +64,38 @@ def test_share_is_the_mean_and_a_little_more(load: int, others: list[int], above
     assert is_above_share(load, others) is above
 
 
+@pytest.mark.parametrize(
+    ("load", "others", "churn", "above"),
+    [
+        (60, [50, 50], 10.0, False),
+        (70, [50, 50], 10.0, True),
+        (100, [50, 50], 1e9, False),
+        (130, [50, 50], 1e9, True),  # well above, whatever comes and goes
+        (15, [5, 5, 5], 1e9, False),
+        (30, [0, 1, 1], 1e9, True),
+    ],
+)
+def test_share_is_wide_where_connections_come_and_go(
+    load: int, others: list[int], churn: float, above: bool
+) -> None:
+    assert is_above_share(load, others, churn) is above
+
+
+def test_what_has_just_ended_counts_until_the_next_look() -> None:
+    board, clock = FakeBoard(_1=[0, 7]), Clock()
+    balance = Balance(board, clock)
+    assert balance.pause(5) == PAUSE
+    for load in (30, 5):
+        balance.changed(load)
+    board.siblings[1][1] += 1
+    clock.now += LOOK
+    assert balance.pause(5) == 0.0, "25 have ended since the last look"
+
+    clock.now += LOOK
+
+    assert balance.pause(5) == PAUSE
+
+
 def test_a_lone_worker_never_pauses() -> None:
     balance = Balance(FakeBoard())
 

@@ -46,6 +46,7 @@ INSTEAD: Final[Mapping[str, str]] = {
     "reload_excludes": "Gunicorn's setting reload_extra_files",
     "reload_includes": "Gunicorn's setting reload_extra_files",
     "reset_contextvars": "nothing: every request has a context of its own",
+    "reuse_port": "Gunicorn's setting reuse_port",
     "ssl_ca_certs": "Gunicorn's setting ca_certs",
     "ssl_cert_reqs": "Gunicorn's setting cert_reqs",
     "ssl_certfile": "Gunicorn's setting certfile",

@@ -3,9 +3,13 @@
 The kernel wakes them all, or the one that went to sleep last, and knows nothing of their work. A
 worker that has more to do than its share pauses for a moment, and whoever has less is faster.
 
-**Nobody waits for long.** A pause is so short that nobody minds. Where two were in vain, as no other
-worker has accepted anything meanwhile, the connection is taken by whoever paused, and those it had
-counted on do not count for a while: they compute, are stopped, or are full.
+**Nobody waits for long.** A pause is so short that nobody minds. Where two were in vain, as no
+other worker has accepted anything meanwhile, the connection is taken by whoever paused, and those
+it had counted on do not count for a while: they compute, are stopped, or are full.
+
+**Connections that come and go need no care.** How many of them a worker has at one moment is
+chance, and pauses would only cost time. So the more of them have just ended, the more above its
+share a worker has to be.
 """
 
 from __future__ import annotations
@@ -25,9 +29,11 @@ LOOK: Final = 0.25  # seconds
 # So long those that were waited for in vain do not count, unless they accept.
 DISTRUST: Final = 0.1  # seconds
 
-# Above the mean by one and a 32nd part is more than a worker's share. Of four workers with 50
-# connections each, the busiest has 53 then, and the least busy not less than 41: a ratio of 1.3.
-PART: Final = 64
+# What a worker may have above the mean. Where connections stay, a half and a 64th part: of four
+# workers with 50 each the busiest has 52 then, and the least busy not less than 44. As much more as
+# have just ended, but never beyond 8 and a half of the mean.
+LEAST: Final = 0.5, 1 / 64
+MOST: Final = 8.0, 1 / 2
 
 
 class Board(Protocol):
@@ -55,7 +61,9 @@ class Balance:
         self._clock = clock
         self._load = self._accepted = 0
         self._siblings: Sequence[int] = ()
-        self._look_at = 0.0
+        self._looked = -LOOK
+        self._ended = 0  # connections and calls, since the last look
+        self._churn = 0.0  # how many end in the time between two looks
         # What others had accepted when this worker began to pause, of those that have less to do.
         self._left_to: dict[int, int] = {}
         self._vain = 0  # pauses since any of them has accepted
@@ -71,15 +79,15 @@ class Balance:
     def changed(self, load: int) -> None:
         """Note what this worker has to do now."""
         if load != self._load:
+            self._ended += max(0, self._load - load)
             self._load = load
             self._board.show(load, self._accepted)
 
     def pause(self, load: int) -> float:
         """Return for how many seconds a connection is to be left to others; 0: take it now."""
         now = self._clock()
-        if now >= self._look_at:
-            self._look_at = now + LOOK
-            self._siblings = self._board.accepting()
+        if now - self._looked >= LOOK:
+            self._look(now)
         if not self._siblings:
             return 0.0
         loads = {one: self._board.load(one) for one in self._siblings}
@@ -89,10 +97,15 @@ class Balance:
             for one, (_, accepted) in loads.items()
             if not self._is_distrusted(one, accepted, now)
         ]
-        if not is_above_share(load, [loads[one][0] for one in trusted]):
+        if not is_above_share(load, [loads[one][0] for one in trusted], self._churn):
             return 0.0
         self._left_to = {one: loads[one][1] for one in trusted if loads[one][0] < load}
         return PAUSE
+
+    def _look(self, now: float) -> None:
+        self._siblings = self._board.accepting()
+        self._churn = self._ended * LOOK / (now - self._looked)
+        self._looked, self._ended = now, 0
 
     def _learn(self, loads: dict[int, tuple[int, int]], now: float) -> None:
         """Distrust those to whom connections were left, where none of them has taken any."""
@@ -116,9 +129,13 @@ class Balance:
         return False
 
 
-def is_above_share(load: int, others: Sequence[int]) -> bool:
-    """Return whether a worker has more to do than its part of what all of them have."""
+def is_above_share(load: int, others: Sequence[int], churn: float = 0.0) -> bool:
+    """Return whether a worker has more to do than its part of what all of them have.
+
+    `churn` is how many connections have just ended.
+    """
     if not others:
         return False
     mean = (load + sum(others)) / (1 + len(others))
-    return load > 0.5 + mean * (1 + 1 / PART)
+    (least, part), (most, half) = LEAST, MOST
+    return load > mean + min(least + part * mean + churn, most + half * mean)

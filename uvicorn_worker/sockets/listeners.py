@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from uvicorn_worker.sockets.balance import Balance
+    from uvicorn_worker.sockets.lanes import Lanes
     from uvicorn_worker.state import ServerState
     from uvicorn_worker.tls.renewal import TLSContexts
 
@@ -58,15 +59,17 @@ class Acceptor:
         factory: Callable[[socket.socket], asyncio.Protocol],
         tls: TLSContexts | None,
         balance: Balance | None = None,
+        lanes: Lanes | None = None,
     ) -> None:
         self._sockets = list(sockets)
         self._state = state
         self._factory = factory
         self._tls = tls
         self._balance = balance  # None: nobody shares the queues
+        self._lanes = lanes  # None: all sockets are watched
         self._limit = state.config.limit_connections
         self._opening: dict[asyncio.Task[None], socket.socket] = {}
-        self._watching = False
+        self._watching: list[socket.socket] = []
         self._retry: asyncio.TimerHandle | None = None
         self._warn_at = 0.0
 
@@ -88,6 +91,14 @@ class Acceptor:
         """Tell those who share the queues what there is to do here."""
         if self._balance is not None:
             self._balance.changed(self._load())
+
+    def look_around(self) -> None:
+        """Watch the queues that nobody else does."""
+        if self._lanes is not None and self._watching:
+            watched = self._lanes.watched()
+            if watched != self._watching:
+                self._unwatch()
+                self._watch(watched)
 
     def close(self, *, empty: bool = True) -> None:
         """Close our copies of the sockets; unless told otherwise take what is in the queues first.
@@ -150,21 +161,22 @@ class Acceptor:
         self._retry = self._state.loop.call_later(pause, self._watch)
         return True
 
-    def _watch(self) -> None:
+    def _watch(self, watched: list[socket.socket] | None = None) -> None:
         self._retry = None
         if not self._watching:
-            self._watching = True
-            for sock in self._sockets:
+            if watched is None:
+                watched = self._sockets if self._lanes is None else self._lanes.watched()
+            self._watching = watched
+            for sock in watched:
                 self._state.loop.add_reader(sock.fileno(), self._ready, sock)
 
     def _unwatch(self) -> None:
         if self._retry is not None:
             self._retry.cancel()
             self._retry = None
-        if self._watching:
-            self._watching = False
-            for sock in self._sockets:
-                self._state.loop.remove_reader(sock.fileno())
+        watched, self._watching = self._watching, []
+        for sock in watched:
+            self._state.loop.remove_reader(sock.fileno())
 
     def _ready(self, sock: socket.socket) -> None:
         if self._leave_to_others():

@@ -42,12 +42,14 @@ def bind_all(
     *,
     explicit: bool = False,
     inheritable: bool = False,
+    lanes: int = 1,
     log: Log | None = None,
 ) -> list[socket.socket]:
     """Return sockets that listen where the configuration says; the caller owns them.
 
     Without a bind, uds or fd those that systemd has opened are taken, unless `explicit`: host or
-    port were named by the user. Other processes may not share an address (no SO_REUSEPORT).
+    port were named by the user. Other processes may share an address with `reuse_port` only; then
+    there are `lanes` sockets, one after the other, for each address of TCP.
     Call `remove_files` before the sockets are closed.
 
     Raises:
@@ -59,7 +61,7 @@ def bind_all(
     opened: list[socket.socket] = []
     try:
         for bind in binds:
-            opened += _open(bind, config, beside=binds)
+            opened += _open(bind, config, beside=binds, lanes=lanes if config.reuse_port else 0)
     except BaseException:
         remove_files(opened)
         for sock in opened:
@@ -102,12 +104,13 @@ def describe(sock: socket.socket, *, tls: bool) -> str:
     return f"{'https' if tls else 'http'}://{TCP(*name[:2])}"
 
 
-def _open(bind: Bind, config: Config, *, beside: Sequence[Bind]) -> list[socket.socket]:
+def _open(bind: Bind, config: Config, *, beside: Sequence[Bind], lanes: int) -> list[socket.socket]:
     if isinstance(bind, Inherited):
         return [adopt(bind, backlog=config.backlog)]
     try:
         if isinstance(bind, TCP):
-            return _open_tcp(bind, config.backlog, dual_stack=_is_dual_stack(bind, beside))
+            dual_stack = _is_dual_stack(bind, beside)
+            return _open_tcp(bind, config.backlog, dual_stack=dual_stack, lanes=lanes)
         return [_open_unix(bind, config.uds_mode, config.backlog)]
     except OSError as exc:
         raise ConfigError(f"cannot listen on {bind}: {_reason(exc, bind)}") from None
@@ -147,12 +150,15 @@ def _is_dual_stack(bind: TCP, beside: Sequence[Bind]) -> bool:
     )
 
 
-def _open_tcp(bind: TCP, backlog: int, *, dual_stack: bool) -> list[socket.socket]:
-    """Listen on each address of a name; with port 0 one port that is free at all of them."""
+def _open_tcp(bind: TCP, backlog: int, *, dual_stack: bool, lanes: int = 0) -> list[socket.socket]:
+    """Listen on each address of a name; with port 0 one port that is free at all of them.
+
+    `lanes` sockets on each; 0: one, and nobody else may have another.
+    """
     endpoints = _resolve(bind)
     for _ in range(PORT_TRIES):
         try:
-            return _open_endpoints(endpoints, backlog, dual_stack=dual_stack)
+            return _open_endpoints(endpoints, backlog, dual_stack=dual_stack, lanes=lanes)
         except OSError as exc:  # noqa: PERF203 - the port itself is what is tried
             if bind.port or len(endpoints) == 1 or exc.errno != errno.EADDRINUSE:
                 raise
@@ -176,17 +182,20 @@ def _resolve(bind: TCP) -> list[Endpoint]:
 
 
 def _open_endpoints(
-    endpoints: Sequence[Endpoint], backlog: int, *, dual_stack: bool
+    endpoints: Sequence[Endpoint], backlog: int, *, dual_stack: bool, lanes: int
 ) -> list[socket.socket]:
     opened: list[socket.socket] = []
     lacking: OSError | None = None
     with contextlib.ExitStack() as undo:
-        for family, (host, port, *scope) in endpoints:
+        for family, (host, port, *scope) in [one for one in endpoints for _ in range(lanes or 1)]:
             if opened and not port:
                 port = opened[0].getsockname()[1]
             try:
                 sock = _open_endpoint(
-                    Endpoint(family, (host, port, *scope)), backlog, dual_stack=dual_stack
+                    Endpoint(family, (host, port, *scope)),
+                    backlog,
+                    dual_stack=dual_stack,
+                    shared=lanes > 0,
                 )
             except OSError as exc:
                 if exc.errno not in LACKING:
@@ -200,10 +209,14 @@ def _open_endpoints(
     return opened
 
 
-def _open_endpoint(endpoint: Endpoint, backlog: int, *, dual_stack: bool) -> socket.socket:
+def _open_endpoint(
+    endpoint: Endpoint, backlog: int, *, dual_stack: bool, shared: bool
+) -> socket.socket:
     sock = socket.socket(endpoint.family, socket.SOCK_STREAM)
     # Connections of a server that has just ended linger, and are no reason to refuse.
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if shared:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
     if endpoint.family == socket.AF_INET6:
         # Said, not left to /proc/sys/net/ipv6/bindv6only.
         sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, not dual_stack)

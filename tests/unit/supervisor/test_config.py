@@ -20,6 +20,8 @@ from uvicorn_worker.options.declared import options_of
         ({"workers": "some"}, "workers='some': expected a whole number or auto"),
         ({"timeout_boot": -1}, "timeout_boot=-1: expected a number of at least 0"),
         ({"max_replacing": 0}, "max_replacing=0: expected a number of at least 1"),
+        ({"reuse_port": True, "workers": "auto"}, "expected a number of workers"),
+        ({"reuse_port": True, "fd": 3}, "reuse_port and fd: expected a host and port"),
         ({"reload": True, "preload": True}, "reload and preload: one of them, not both"),
         ({"app": print, "reload": True}, "expected the application as 'MODULE:ATTRIBUTE'"),
         (
