@@ -11,10 +11,13 @@ if TYPE_CHECKING:
     import socket
     from collections.abc import Sequence
 
+    from uvicorn_supervisor.bulletin import Bulletin
     from uvicorn_supervisor.config import SupervisorConfig
     from uvicorn_supervisor.hooks import Hooks
+    from uvicorn_supervisor.line import Line
     from uvicorn_supervisor.views import SupervisorView
     from uvicorn_worker.asgi import Application
+    from uvicorn_worker.logs.levels import Levels
     from uvicorn_worker.scoreboard import Scoreboard, Slot
 
 
@@ -32,6 +35,9 @@ class Assignment:
     hooks: Hooks
     supervisor: SupervisorView
     release: int
+    bulletin: Bulletin
+    line: Line  # to say things in words
+    levels: Levels
     # What is one worker's own.
     slot: Slot | None = None
     seat: int = 0

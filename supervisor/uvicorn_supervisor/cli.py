@@ -55,9 +55,18 @@ def main(words: Sequence[str] | None = None) -> int:
     except WorkerError as exc:
         return complain(exc, sys.stderr)
 
+        _tell_predecessor(exc)
 
 def read(words: Sequence[str], environ: MutableMapping[str, str]) -> Told | None:
     """Return what the command line and all other places say; None: it asked for help.
+def _tell_predecessor(exc: WorkerError) -> None:
+    """Say why this supervisor cannot serve to the one that it was to take over from."""
+    from uvicorn_supervisor.handover import receive
+
+    if (handover := receive(os.environ)) is not None:
+        handover.explain(str(exc))
+
+
 
     Variables of an env-file are added to `environ`.
 

@@ -46,6 +46,11 @@ class Deferred:
         self._answer: Answer | None = None
         self._take: Callable[[Answer], None] | None = None
 
+    @property
+    def open(self) -> bool:
+        """Whether somebody waits for it."""
+        return self._answer is None and not self.gone
+
     def settle(self, answer: Answer) -> None:
         """Give the answer; the first one counts."""
         if self._answer is None:

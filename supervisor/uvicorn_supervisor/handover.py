@@ -11,20 +11,23 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import socket
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+from uvicorn_supervisor.line import FAILED, SUCCESSOR, Word, say
 from uvicorn_worker.errors import ConfigError
 from uvicorn_worker.sockets.binds import Inherited
 from uvicorn_worker.sockets.inherited import adopt
 from uvicorn_worker.sockets.unix import UnixListener
 
 if TYPE_CHECKING:
-    import socket
     from collections.abc import Iterable, Mapping, MutableMapping, Sequence
 
 # Not UVICORN_...: that is for options.
 VARIABLE: Final = "_UVICORN_HANDOVER"
+
+NO_LINE: Final = -1
 
 # Written to the old supervisor's mailbox: no signal has this number, and news are zeros.
 TAKEN_OVER: Final = 255
@@ -55,24 +58,33 @@ class Handover:
     mailbox: int  # descriptor: the writing end of its mailbox
     sockets: tuple[Passed, ...]
     counters: tuple[Counter, ...] = ()
+    line: int = NO_LINE  # descriptor: to say why it has failed
 
     @property
     def descriptors(self) -> tuple[int, ...]:
         """What has to stay open in the new program."""
         passed = (*self.sockets, *(one.socket for one in self.counters))
-        return (self.mailbox, *(one.fd for one in passed))
+        lines = () if self.line == NO_LINE else (self.line,)
+        return (self.mailbox, *lines, *(one.fd for one in passed))
 
     def announce(self) -> dict[str, str]:
         """Return the variables for the new program."""
         content = {
             "pid": self.pid,
             "mailbox": self.mailbox,
+            "line": self.line,
             "sockets": [[one.fd, one.path] for one in self.sockets],
             "counters": [
                 [one.name, one.address, one.socket.fd, one.socket.path] for one in self.counters
             ],
         }
         return {VARIABLE: json.dumps(content)}
+
+    def explain(self, why: str) -> None:
+        """Say, in the new supervisor, why it cannot serve; it ends then."""
+        if self.line != NO_LINE:
+            with contextlib.suppress(OSError), socket.socket(fileno=os.dup(self.line)) as line:
+                say(line, Word(FAILED, SUCCESSOR, why))
 
     def done(self, sockets: Iterable[socket.socket]) -> None:
         """Say, in the new supervisor, that it serves: the files of the sockets are its own now."""
@@ -83,12 +95,15 @@ class Handover:
         with contextlib.suppress(BrokenPipeError, BlockingIOError):
             os.write(self.mailbox, bytes([TAKEN_OVER]))
         os.close(self.mailbox)
+        if self.line != NO_LINE:
+            os.close(self.line)
 
 
 def offer(
     sockets: Sequence[socket.socket],
     mailbox: int,
     counters: Mapping[tuple[str, str], Sequence[socket.socket]] | None = None,
+    line: int = NO_LINE,
 ) -> Handover:
     """Return what the running supervisor passes on; nothing is its successor's yet.
 
@@ -103,6 +118,7 @@ def offer(
             for (name, address), listeners in (counters or {}).items()
             for sock in listeners
         ),
+        line,
     )
 
 
@@ -135,7 +151,8 @@ def receive(environ: MutableMapping[str, str]) -> Handover | None:
             Counter(str(name), str(address), Passed(int(fd), str(path)))
             for name, address, fd, path in content.get("counters", ())
         )
-        handover = Handover(int(content["pid"]), int(content["mailbox"]), passed, counters)
+        line = int(content.get("line", NO_LINE))
+        handover = Handover(int(content["pid"]), int(content["mailbox"]), passed, counters, line)
     except (ValueError, TypeError, KeyError):
         raise ConfigError(f"{VARIABLE}={text!r}: expected what a supervisor sets") from None
     # Somebody else's: an application's child has inherited the variable.
@@ -149,6 +166,8 @@ def adopt_all(handover: Handover, *, backlog: int) -> list[socket.socket]:
         ConfigError: one cannot be used. None stays open.
     """
     os.set_inheritable(handover.mailbox, False)
+    if handover.line != NO_LINE:
+        os.set_inheritable(handover.line, False)
     with contextlib.ExitStack() as undo:
         sockets = [_adopt(one, backlog, undo) for one in handover.sockets]
         undo.pop_all()

@@ -41,6 +41,7 @@ from uvicorn_supervisor.messages import (
     Leaving,
     Observed,
     Ready,
+    Recycle,
     Tell,
     Tick,
 )
@@ -92,6 +93,7 @@ class Worker:
     ready_at: float | None = None
     told: bool = False  # goes because it was told to, or said itself that it would
     code: int | None = None  # of its exit, as `Exited.code`; None: has had no process
+    words: str = ""  # why it has ended, in its own words
     late: bool = False  # was not ready in time
     due: str = ""  # why it is to be replaced
     crowded: bool = False  # there is no memory for a successor beside it
@@ -118,6 +120,11 @@ class Worker:
     def failed_boot(self) -> bool:
         """Whether it could not boot, though nobody had told it to go."""
         return self.ready_at is None and not self.told and self.state is STOPPED
+
+    @property
+    def explanation(self) -> str:
+        """Why it is in its state: its own words, where it has said any."""
+        return self.words or self.reason
 
     @property
     def next_look(self) -> float:
@@ -159,8 +166,8 @@ Step = tuple[Worker, "list[Action]"]
 def step(worker: Worker, event: Event | Order, now: float, limits: Limits) -> Step:
     """Return the worker after the event, and what is to be done."""
     match event:
-        case Exited(code=code):
-            return _stopped(worker, code, describe_exit(code)), []
+        case Exited(code=code, words=words):
+            return replace(_stopped(worker, code, describe_exit(code)), words=words), []
         case ForkFailed(reason=reason) if not worker.pid:
             return _stopped(worker, None, f"no process: {reason}"), []
         case Forked():
@@ -271,6 +278,8 @@ def _lives(worker: Worker, event: Event, now: float, limits: Limits) -> Worker:
             return _observed(worker, event, now, limits)
         case WorkerState.READY, Examined(starved=starved) if worker.silent_since is not None:
             return replace(worker, starved=starved)
+        case WorkerState.READY, Recycle(reason=reason):
+            return replace(worker, due=worker.due or reason)
         case WorkerState.READY, Tick():
             return _judged(worker, now)
     return worker

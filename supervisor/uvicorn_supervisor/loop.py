@@ -18,6 +18,7 @@ from uvicorn_supervisor.hooks import Hooks, load_hooks
 from uvicorn_supervisor.journal import Journal
 from uvicorn_supervisor.lifecycle import READY, STOPPED, describe_exit
 from uvicorn_supervisor.limits import NEVER
+from uvicorn_supervisor.line import FAILED, SUCCESSOR
 from uvicorn_supervisor.mailbox import ORDERS
 from uvicorn_supervisor.messages import (
     CloseListeners,
@@ -43,7 +44,9 @@ from uvicorn_supervisor.nursery import Nursery
 from uvicorn_supervisor.observer import Observer
 from uvicorn_supervisor.patterns import resolve
 from uvicorn_supervisor.pool import Pool
-from uvicorn_supervisor.reception import Reception, Scene
+from uvicorn_supervisor.reception import Reception
+from uvicorn_supervisor.scene import Scene
+from uvicorn_supervisor.status import Sources
 from uvicorn_supervisor.upgrade import CannotUpgrade
 from uvicorn_supervisor.views import WorkerView
 from uvicorn_supervisor.watching import Watcher
@@ -104,10 +107,6 @@ class Supervisor:
         self._exit_code: int | None = None
         self._watcher: Watcher | None = None
         self._hooks = load_hooks(config.hooks) if config.hooks else Hooks()
-        self._reception = Reception(
-            Scene(pool=self._pool, board=self._board, now=system.now, take=self._take)
-        )
-        self._desk = self._reception.desk
         self._nursery = Nursery(
             config,
             read,
@@ -118,6 +117,23 @@ class Supervisor:
             self._hooks,
             lambda: self._desk.descriptors,
         )
+        self._line = self._nursery.line
+        self._words: dict[int, str] = {}  # why a worker has failed, by number
+        self._reception = Reception(
+            Scene(
+                pool=self._pool,
+                board=self._board,
+                now=system.now,
+                take=self._take,
+                sources=Sources(memory=self._observer.memory, lag=lambda view: None),
+                bulletin=self._nursery.bulletin,
+                levels=self._nursery.levels,
+                app=config.app if isinstance(config.app, str) else type(config.app).__name__,
+                place=str(place),
+                started=system.now(),
+            )
+        )
+        self._desk = self._reception.desk
 
     def run(self) -> int:
         """Return the exit code, when no worker is left."""
@@ -130,22 +146,25 @@ class Supervisor:
         while self._exit_code is None:
             for event in self._happened(self._wait()):
                 self._take(event)
+            self._reception.settle()
         if self._watcher is not None:
             self._watcher.close()
         self._hooks.call("on_exit", self._nursery.view)
         self._reception.close()
+        if self._exit_code:
+            self._place.explain(self._pool.refusal)
         self._nursery.close()
         return self._exit_code
 
     def _wait(self) -> list[int]:
         """Return the signals that came; wait for one, or for anything else to do."""
-        others: list[HasFileno] = [*self._nursery.loaders, *self._desk.readers]
+        others: list[HasFileno] = [*self._nursery.loaders, self._line, *self._desk.readers]
         if self._watcher is not None:
             others.append(self._watcher)
         return self._mailbox.wait(self._timeout(), others, self._desk.writers)
 
     def _timeout(self) -> float | None:
-        deadline = min(self._pool.next_deadline(), self._desk.deadline)
+        deadline = min(self._pool.next_deadline(), self._reception.deadline)
         if self._pool.workers:
             deadline = min(deadline, self._system.now() + TICK)
         return None if deadline == NEVER else max(0.0, deadline - self._system.now())
@@ -176,6 +195,7 @@ class Supervisor:
                 yield UpgradeReady()
             if number in ORDERS:
                 yield self._meant(ORDERS[number])
+        self._listen()
         self._reception.turn()
         if self._watcher is not None:
             yield from self._changes(self._watcher)
@@ -187,6 +207,14 @@ class Supervisor:
         yield from self._nursery.news()
         yield from self._reap()
         yield Tick()
+
+    def _listen(self) -> None:
+        """Take note of what others have said."""
+        for word in self._line.read():
+            if word.kind == FAILED:
+                self._words[word.number] = word.text
+            else:
+                self._reception.heard(word)
 
     def _meant(self, order: Event) -> Event:
         """Return what a signal means here."""
@@ -211,12 +239,14 @@ class Supervisor:
             self._watcher = None
 
     def _reap(self) -> Iterator[Event]:
-        for died in self._system.reap():
+        ended = self._system.reap()
+        self._listen()  # to what they have said at their end
+        for died in ended:
             number = next(
                 (one.number for one in self._pool.workers.values() if one.pid == died.pid), None
             )
             if self._place.successor.reaped(died.pid):
-                yield UpgradeFailed(f"the new supervisor has ended: {describe_exit(died.code)}")
+                yield UpgradeFailed(self._why_no_upgrade(died.code))
                 continue
             if number is None:
                 yield from self._nursery.reaped(died.pid)
@@ -227,7 +257,13 @@ class Supervisor:
             yield from self._observer.changed_phase(view)
             self._observer.died(self._pool.workers[number], view, died.code)
             slot.release()
-            yield Exited(number, died.code, self._system.chance())
+            words = self._words.pop(number, "")
+            yield Exited(number, died.code, self._system.chance(), words)
+
+    def _why_no_upgrade(self, code: int) -> str:
+        words = self._words.pop(SUCCESSOR, "")
+        how = f"the new supervisor has ended: {describe_exit(code)}"
+        return f"{how}: {words}" if words else how
 
     # -- what is to be done
 
@@ -261,7 +297,7 @@ class Supervisor:
             self._place.successor.end(action.pid, action.signal)
             return []
         try:
-            pid = self._place.succeed(self._mailbox.writer)
+            pid = self._place.succeed(self._mailbox.writer, self._line.theirs.fileno())
         except CannotUpgrade as exc:
             return [UpgradeFailed(str(exc))]
         log.info("Upgrade: the new supervisor is process [%d]", pid)

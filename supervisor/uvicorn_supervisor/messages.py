@@ -86,6 +86,7 @@ class Exited:
     number: int
     code: int  # the exit code; -N: ended by signal N
     chance: float = 0.0  # for the jitter of the pause before its successor
+    words: str = ""  # why, as it has said itself
 
 
 # -- events: orders
@@ -143,6 +144,22 @@ class Resize:
 
 
 @dataclass(frozen=True, slots=True)
+class Recycle:
+    """Replace a worker that serves: its successor first."""
+
+    number: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Notify:
+    """A worker, or all of them, are to look at something: at the bulletin, mostly."""
+
+    signal: signal.Signals
+    number: int = 0  # 0: all
+
+
+@dataclass(frozen=True, slots=True)
 class Withdraw:
     """Let all workers go, and wait for a reload or one worker more."""
 
@@ -183,7 +200,8 @@ class Tick:
 
 Event = (
     Forked | ForkFailed | Ready | Leaving | Observed | Examined | Exited
-    | Stop | Quit | Reload | Prepared | PrepareFailed | More | Fewer | Resize | Withdraw | Reopen
+    | Stop | Quit | Reload | Prepared | PrepareFailed | More | Fewer | Resize | Recycle | Notify
+    | Withdraw | Reopen
     | Upgrade | Upgrading | UpgradeReady | UpgradeFailed | Tick
 )  # fmt: skip
 
@@ -218,7 +236,7 @@ class Tell:
     """Send a signal to a worker.
 
     SIGTERM: go when the work is done. SIGQUIT: go now. SIGABRT: say where you are, and end.
-    SIGKILL. SIGUSR1: open the log files again.
+    SIGKILL. SIGUSR1: open the log files again. SIGURG: read the bulletin.
     """
 
     number: int

@@ -11,13 +11,16 @@ import os
 from typing import TYPE_CHECKING, Final
 
 from uvicorn_supervisor.assignment import Assignment
+from uvicorn_supervisor.bulletin import Bulletin
 from uvicorn_supervisor.child import work
 from uvicorn_supervisor.config import AUTO
 from uvicorn_supervisor.limits import request_limit
+from uvicorn_supervisor.line import Line
 from uvicorn_supervisor.messages import Forked, ForkFailed, Prepared, PrepareFailed
 from uvicorn_supervisor.preload import Loader
 from uvicorn_supervisor.views import SupervisorView
 from uvicorn_worker.errors import WorkerError, exit_code
+from uvicorn_worker.logs.levels import Levels
 from uvicorn_worker.logs.setup import configure_logging
 
 if TYPE_CHECKING:
@@ -52,6 +55,9 @@ class Nursery:
         hooks: Hooks,
         private: Callable[[], Sequence[int]] = tuple,
     ) -> None:
+        self.bulletin = Bulletin()
+        self.line = Line()
+        self.levels = Levels()
         self.slots: dict[int, Slot] = {}
         self.fitting = 1  # workers, with `--workers auto`
         self._next: SupervisorConfig | None = first
@@ -78,6 +84,7 @@ class Nursery:
             config = self._next or self._read()
             self._next = None
             configure_logging(config)
+            self.levels.configured()
             if changed := config.fixed(self.view.config):
                 log.warning("Until an upgrade (SIGUSR2) these stay: %s", ", ".join(changed))
             self._configs[release] = config
@@ -151,6 +158,7 @@ class Nursery:
             self.discard(release)
         for descriptor in self._life:
             os.close(descriptor)
+        self.line.close()
 
     def _prepared(self, release: int) -> Prepared:
         config = self._configs[release]
@@ -170,5 +178,8 @@ class Nursery:
             parent=os.getpid(),
             mailbox=self._mailbox.writer,
             life=reader,
-            closing=(self._mailbox.reader, writer, *self._private()),
+            closing=(self._mailbox.reader, writer, self.line.fileno(), *self._private()),
+            bulletin=self.bulletin,
+            line=self.line,
+            levels=self.levels,
         )

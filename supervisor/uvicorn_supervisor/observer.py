@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     from uvicorn_supervisor.system import System
     from uvicorn_worker.scoreboard import Scoreboard, SlotView
 
+SAMPLE_AGE: Final = 3.0  # seconds after which memory is looked at again, for who asks
+SAMPLING: Final = 0.05  # seconds of a second, for all workers together
+
 log: Final = logging.getLogger("uvicorn.supervisor")
 
 
@@ -40,6 +43,7 @@ class Observer:
         self._measured = 0.0  # when memory was looked at
         self._memory: dict[int, tuple[float, int]] = {}  # by number: when, bytes
         self._counts = system.counts()
+        self._second = self._spent = 0.0  # since when, and how long memory was looked at
 
     def observe(self, memory_interval: float) -> Iterator[Event]:
         """Yield what workers have written on the scoreboard, and what memory they use."""
@@ -97,6 +101,24 @@ class Observer:
             finding.text,
         )
         return Examined(action.number, finding.starved)
+
+    def memory(self, worker: Worker) -> int | None:
+        """Return what a worker uses, as of some seconds ago; None where that is not known."""
+        now = self._system.now()
+        when, used = self._memory.get(worker.number, (now - SAMPLE_AGE, None))
+        if now - when < SAMPLE_AGE or not self._may_measure(now):
+            return used
+        measured = self._system.memory(worker.pid)
+        self._spent += self._system.now() - now
+        if measured is not None:
+            self._memory[worker.number] = now, measured
+        return measured
+
+    def _may_measure(self, now: float) -> bool:
+        """Whether there is time for a look: the kernel takes milliseconds for a large process."""
+        if now - self._second >= 1.0:
+            self._second, self._spent = now, 0.0
+        return self._spent < SAMPLING
 
     def died(self, worker: Worker, view: SlotView, code: int) -> None:
         """Log what is known of the end of a worker, where nothing has announced it."""

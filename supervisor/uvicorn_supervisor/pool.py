@@ -23,6 +23,7 @@ from uvicorn_supervisor.messages import (
     Exit,
     Fewer,
     More,
+    Notify,
     Prepared,
     PrepareFailed,
     Quit,
@@ -70,7 +71,8 @@ class Pool:
         self.ending = False
         self.exit_code = EXIT_STOPPED
         self._cut = False  # told to quit
-        self._exited = False
+        self.exited = False
+        self.refusal = ""  # why the latest reload was called off
         self._looked: float | None = None
         self._actions: list[Action] = []
 
@@ -126,16 +128,19 @@ class Pool:
             case Quit():
                 self._quit(now)
             case Reopen():
-                self._reopen()
+                self._tell_all(signal.SIGUSR1)
+            case Notify(number=number, signal=sent):
+                self._tell_all(sent, number)
             case _ if self.ending:
                 pass
             case Reload():
+                self.refusal = ""
                 self.staff.forget_failures()
                 self._drop_canary("a newer reload", now)
                 self._actions += self.releases.reload(self.limits.boot_deadline(now))
             case More() | Fewer() | Resize() | Withdraw():
                 self._scale(event, now)
-            case Upgrade() if self.successor.wanted:
+            case Upgrade() if self.successor.under_way:
                 self._say("warning", "upgrade ignored: one is under way")
             case Upgrade():
                 self._actions += self.successor.start(self.limits.boot_deadline(now))
@@ -150,15 +155,17 @@ class Pool:
                 self.count = count
             case Withdraw():
                 self.count = 0
+                self.refusal = "all workers were told to go"
                 self._drop_canary("all workers go", now)
                 self._actions += self.releases.drop()
         reason = f" ({event.reason})" if isinstance(event, Resize) else ""
         self._say("info", f"workers to keep ready: {self.count}{reason}")
 
-    def _reopen(self) -> None:
+    def _tell_all(self, number: signal.Signals, only: int = 0) -> None:
+        """Send a signal to every worker that has a process, or to one of them."""
         for worker in self.workers.values():
-            if worker.pid:
-                self._actions.append(Tell(worker.number, worker.pid, signal.SIGUSR1))
+            if worker.pid and only in (0, worker.number):
+                self._actions.append(Tell(worker.number, worker.pid, number))
 
     def _end(self, code: int, reason: str, now: float) -> None:
         """Let all workers go, and end when they have gone."""
@@ -190,12 +197,12 @@ class Pool:
             case Upgrading(pid=pid):
                 self._actions += self.successor.started(pid, now)
             case UpgradeReady() if not self.ending:
-                self.successor.over()
+                self.successor.take_over()
                 self._end(EXIT_STOPPED, "a new supervisor has taken over", now)
             case UpgradeFailed(reason=reason):
-                self.successor.over()
+                self.successor.fail(reason)
                 if not self.ending:
-                    self._say("error", f"upgrade called off: {reason}")
+                    self._say("error", f"upgrade called off: {self.successor.failure}")
             case Tick():
                 self._tick(now)
         worker = self.workers.get(getattr(event, "number", 0))
@@ -224,6 +231,7 @@ class Pool:
     def _call_off(self, reason: str, code: int, now: float) -> None:
         """Go on as if there had been no reload; there is nothing to go on with at the first."""
         self._actions += self.releases.drop()
+        self.refusal = reason
         if not self.releases.serving:
             self._say("error", f"cannot start: {reason}")
             self._end(code, "the supervisor cannot start", now)
@@ -240,6 +248,7 @@ class Pool:
 
     def _first_boot_failed(self, worker: Worker, now: float) -> None:
         says_so = worker.code in (EXIT_BOOT_ERROR, EXIT_APP_LOAD_ERROR)
+        self.refusal = worker.explanation
         if says_so or worker.late or self.staff.boots.failures >= FIRST_ATTEMPTS:
             code = worker.code if says_so and worker.code else EXIT_BOOT_ERROR
             self._say("error", f"workers cannot boot: {worker.reason}")
@@ -262,7 +271,8 @@ class Pool:
         elif canary is not None and canary.state is READY:
             self._take_over(candidate.prepared)
         elif canary is None or not canary.live:
-            why = "see above" if canary is None else canary.reason
+            canary = canary or self.staff.gone.get(candidate.canary)
+            why = "see above" if canary is None else canary.explanation
             self._call_off(f"the first new worker could not boot ({why})", EXIT_BOOT_ERROR, now)
 
     def _take_over(self, prepared: Prepared) -> None:
@@ -283,8 +293,8 @@ class Pool:
             seating.fill(staff, self.count, release, now)
 
     def _leave(self) -> None:
-        if not self.workers and not self._exited:
-            self._exited = True
+        if not self.workers and not self.exited:
+            self.exited = True
             self._actions.append(Exit(self.exit_code))
 
     # -- inside

@@ -1,15 +1,14 @@
 """Which questions a supervisor answers where: the desk's counters and their routes.
 
-The routes of a counter are made by a function of the `Scene`, which is what they may look at. A
-route of the control socket gives orders as everybody does: it lets the pool `take` an event.
+The routes of a counter are made by a function of the `Scene`, which is what they may look at.
 """
 
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from uvicorn_supervisor.control import Control
 from uvicorn_supervisor.counters import CONTROL, METRICS, WEB
 from uvicorn_supervisor.credentials import refused
 from uvicorn_supervisor.desk import Counter, Desk
@@ -19,30 +18,18 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from uvicorn_supervisor.desk import Routes
-    from uvicorn_supervisor.messages import Event
-    from uvicorn_supervisor.pool import Pool
-    from uvicorn_worker.scoreboard import Scoreboard
+    from uvicorn_supervisor.line import Word
+    from uvicorn_supervisor.scene import Scene
 
 log: Final = logging.getLogger("uvicorn.supervisor")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Scene:
-    """What is there to answer from. Only `take` changes anything."""
-
-    pool: Pool
-    board: Scoreboard
-    now: Callable[[], float]  # monotonic seconds
-    take: Callable[[Event], None]
 
 
 def _no_routes(scene: Scene) -> Routes:
     return {}
 
 
-# By the option that opens the counter.
+# By the option that opens the counter; `--control` has more to it.
 ROUTES: Final[Mapping[str, Callable[[Scene], Routes]]] = {
-    CONTROL: _no_routes,
     METRICS: _no_routes,
     WEB: _no_routes,
 }
@@ -54,16 +41,32 @@ class Reception:
     def __init__(self, scene: Scene) -> None:
         self.desk = Desk(scene.now)
         self._scene = scene
+        self._control = Control(scene)
+
+    @property
+    def deadline(self) -> float:
+        """When there is something to do, whatever happens; infinity: never."""
+        return min(self.desk.deadline, self._control.deadline)
 
     def open(self, counters: Mapping[str, Sequence[socket.socket]]) -> None:
         """Answer on these sockets, by the option's name; they stay whose they are."""
         for name, sockets in counters.items():
-            admit = _admit if name == CONTROL else None
-            self.desk.open(Counter(sockets, ROUTES[name](self._scene), admit))
+            if name == CONTROL:
+                self.desk.open(Counter(sockets, self._control.routes(), _admit))
+            else:
+                self.desk.open(Counter(sockets, ROUTES[name](self._scene)))
 
     def turn(self) -> None:
-        """Answer what can be answered without waiting."""
+        """Hear what is asked, as far as that goes without waiting."""
         self.desk.turn()
+
+    def settle(self) -> None:
+        """Answer those whose answer has become known."""
+        self._control.settle()
+
+    def heard(self, word: Word) -> None:
+        """Take note of a worker's report."""
+        self._control.heard(word)
 
     def leave(self) -> None:
         """Accept nobody any more: somebody else does on the same sockets."""

@@ -34,8 +34,8 @@ class Releases:
     def __init__(self) -> None:
         self.serving = 0  # 0: none yet
         self.candidate: Candidate | None = None
+        self.latest = 0  # the one that was prepared last
         self._again = False  # a reload came while the candidate was being prepared
-        self._latest = 0
 
     @property
     def preparing(self) -> bool:
@@ -93,7 +93,7 @@ class Releases:
         return [] if candidate is None else [Discard(candidate.release)]
 
     def _prepare(self, deadline: float) -> list[Action]:
-        self._latest += 1
+        self.latest += 1
         self._again = False
-        self.candidate = Candidate(self._latest, deadline)
-        return [Prepare(self._latest)]
+        self.candidate = Candidate(self.latest, deadline)
+        return [Prepare(self.latest)]

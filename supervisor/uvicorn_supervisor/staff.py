@@ -34,6 +34,8 @@ class Staff:
         self.gone: dict[int, Worker] = {}  # whoever ended in the latest step
         self.actions: list[Action] = []
         self.ever_ready = False
+        self.starts: dict[int, int] = {}  # of workers, by slot
+        self.failure = ""  # why the latest boot has failed
         self.boots = Backoff()  # failed ones, of anybody
         self.deaths: dict[int, Backoff] = {}  # of workers that had served, by slot
         self._numbers = 0
@@ -60,6 +62,7 @@ class Staff:
         self.workers[number] = Worker(
             number=number, slot=slot, release=release, deadline=self.limits.boot_deadline(now)
         )
+        self.starts[slot] = self.starts.get(slot, 0) + 1
         self.actions.append(Spawn(number, slot, release))
         return number
 
@@ -98,6 +101,7 @@ class Staff:
         """Count the failed boot, or the death, that a worker's end was."""
         if worker.failed_boot:
             self.boots = self.boots.failed(now, chance)
+            self.failure = worker.explanation
         elif not worker.told and worker.ready_at is not None:
             stable = now - worker.ready_at >= STABLE
             before = Backoff() if stable else self.deaths.get(worker.slot, Backoff())

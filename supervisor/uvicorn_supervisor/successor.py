@@ -20,12 +20,18 @@ class Successor:
 
     def __init__(self) -> None:
         self.wanted = False
+        self.taken_over = False
+        self.attempts = 0
+        self.failed = 0  # the latest attempt that has failed, counted from 1
+        self.failure = ""  # why
         self.deadline = NEVER  # to be ready; then to have ended
         self._pid = 0
         self._told = False  # to end
+        self._late = False
 
     def start(self, deadline: float) -> list[Action]:
         self.wanted, self.deadline = True, deadline
+        self.attempts += 1
         return [StartUpgrade()]
 
     def started(self, pid: int, now: float) -> list[Action]:
@@ -46,11 +52,27 @@ class Successor:
         if now < self.deadline:
             return []
         if not self._told:
-            self.deadline = NEVER
+            self.deadline, self._late = NEVER, True
             return self.end(now)
         self.deadline = NEVER
         return [EndUpgrade(self._pid, signal.SIGKILL)]
 
-    def over(self) -> None:
-        """Forget it: it has taken over, or its process is gone."""
-        self.wanted, self.deadline, self._pid, self._told = False, NEVER, 0, False
+    @property
+    def under_way(self) -> bool:
+        """Whether there is one, or is about to be; also one that was told to end."""
+        return self.wanted or bool(self._pid)
+
+    def take_over(self) -> None:
+        """Note that it serves."""
+        self.taken_over = True
+        self._forget()
+
+    def fail(self, reason: str) -> None:
+        """Note that it could not be started, or that its process is gone."""
+        late = "the new supervisor was not ready in time; " if self._late else ""
+        self.failed, self.failure = self.attempts, late + reason
+        self._forget()
+
+    def _forget(self) -> None:
+        self.wanted, self.deadline, self._pid = False, NEVER, 0
+        self._told = self._late = False

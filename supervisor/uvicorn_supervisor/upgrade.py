@@ -13,7 +13,7 @@ import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from uvicorn_supervisor.handover import offer
+from uvicorn_supervisor.handover import NO_LINE, offer
 
 if TYPE_CHECKING:
     import signal
@@ -58,10 +58,11 @@ class Successor:
         sockets: Sequence[socket.socket],
         mailbox: int,
         counters: Mapping[tuple[str, str], Sequence[socket.socket]] | None = None,
+        line: int = NO_LINE,
     ) -> int:
         """Start it and return its pid; `mailbox` is the writing end of this supervisor's.
 
-        `counters` are as in `handover.offer`.
+        `counters` and `line` are as in `handover.offer`.
 
         Raises:
             CannotUpgrade: it cannot be started.
@@ -70,7 +71,7 @@ class Successor:
             raise CannotUpgrade(
                 "this is process 1, and everything ends with it; start a new container instead"
             )
-        handover = offer(sockets, mailbox, counters)
+        handover = offer(sockets, mailbox, counters, line)
         try:
             self._process = subprocess.Popen(
                 self._program.words,

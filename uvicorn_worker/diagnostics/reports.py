@@ -17,6 +17,8 @@ import threading
 import traceback
 from typing import TYPE_CHECKING, Any, Final
 
+from uvicorn_worker.diagnostics.stacks import stack_of
+
 if TYPE_CHECKING:
     import logging
     from collections.abc import Callable, Iterable
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
 STDERR: Final = 2
 LOOP_RUNNER: Final = "_turn_loop"  # the function that runs the event loop, in all our workers
 MOST_REQUESTS: Final = 50  # in a report: the oldest ones are what somebody looks for
+MOST_TASKS: Final = 100
 LONGEST_TARGET: Final = 200  # characters of a request's target
 
 
@@ -68,6 +71,23 @@ class Reports:
             self.answer(self._inquiry)
         if old != STDERR:
             os.close(old)
+
+    def live(
+        self,
+        frame: FrameType | None,
+        loop: asyncio.AbstractEventLoop | None,
+        exchanges: Iterable[Any],
+    ) -> str:
+        """Return what a worker is doing that goes on; arguments as of `stuck`.
+
+        Called in the main thread, in a signal handler: the loop may stand still.
+        """
+        stack = _stack(frame) or ["  the event loop waits\n"]
+        parts = ["Main thread (most recent call last):\n", *stack, *_other_threads(frame)]
+        if loop is not None:
+            parts += _tasks(loop)
+            parts += _in_flight(exchanges, loop.time())
+        return "".join(parts)
 
     def stuck(
         self,
@@ -115,6 +135,19 @@ def _running_task(loop: asyncio.AbstractEventLoop) -> list[str]:
     coroutine = task.get_coro()
     name = getattr(coroutine, "__qualname__", repr(coroutine))
     return [f"Running task: {task.get_name()}, {name}\n"]
+
+
+def _tasks(loop: asyncio.AbstractEventLoop) -> list[str]:
+    tasks = sorted(asyncio.all_tasks(loop), key=lambda task: task.get_name())
+    lines = [f"Tasks: {len(tasks)}\n"]
+    for task in tasks[:MOST_TASKS]:
+        coroutine = task.get_coro()
+        name = getattr(coroutine, "__qualname__", repr(coroutine))
+        lines.append(f"Task {task.get_name()}, {name} (most recent call last):\n")
+        lines += stack_of(task).format()
+    if len(tasks) > MOST_TASKS:
+        lines.append(f"and {len(tasks) - MOST_TASKS} more tasks\n")
+    return lines
 
 
 def _in_flight(exchanges: Iterable[Any], now: float) -> list[str]:

@@ -129,6 +129,9 @@ class World:
     def serving(self) -> None:
         pass
 
+    def explain(self, why: str) -> None:
+        pass
+
     def stopping(self) -> None:
         self.stopped = True
 

@@ -1,0 +1,93 @@
+"""Asks a supervisor over its control socket."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import socket
+from typing import TYPE_CHECKING, Any, NamedTuple
+from urllib.parse import urlencode
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+class NoAnswer(Exception):
+    """There is nobody to answer, or not to us; the text says what to do."""
+
+
+class Reply(NamedTuple):
+    """What the supervisor has answered; `content` is as `json.loads` gives it."""
+
+    status: int
+    content: Any
+
+    @property
+    def good(self) -> bool:
+        return self.status == http.client.OK
+
+
+class Client:
+    """Asks one question per connection."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+
+    def ask(
+        self,
+        method: str,
+        target: str,
+        parameters: Mapping[str, str] | None = None,
+        *,
+        timeout: float | None = 10.0,
+    ) -> Reply:
+        """Return the answer; `timeout` is in seconds, None: verdicts take their time.
+
+        Raises:
+            NoAnswer: there is no supervisor, or it does not talk to this user.
+        """
+        query = f"?{urlencode(parameters)}" if parameters else ""
+        connection = _Connection(self.path, timeout)
+        try:
+            connection.request(method, target + query)
+            answer = connection.getresponse()
+            text = answer.read().decode()
+        except TimeoutError:
+            raise NoAnswer(f"{self.path}: no answer within {timeout:g} s") from None
+        except (OSError, http.client.HTTPException) as exc:
+            raise NoAnswer(f"{self.path}: the supervisor has gone ({exc!r})") from None
+        finally:
+            connection.close()
+        if answer.headers.get_content_type() == "application/json":
+            return Reply(answer.status, json.loads(text))
+        return Reply(answer.status, {"ok": False, "text": text.strip()})
+
+
+class _Connection(http.client.HTTPConnection):
+    """HTTP over a UNIX socket."""
+
+    def __init__(self, path: str, timeout: float | None) -> None:
+        super().__init__("localhost", timeout=timeout)
+        self._path = path
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.settimeout(self.timeout)
+        path = f"\0{self._path[1:]}" if self._path.startswith("@") else self._path
+        try:
+            self.sock.connect(path)
+        except FileNotFoundError:
+            raise NoAnswer(
+                f"{self._path}: there is no such socket; is the supervisor running, and was it "
+                "started with this --control?"
+            ) from None
+        except ConnectionRefusedError:
+            raise NoAnswer(
+                f"{self._path}: nobody listens; the supervisor has ended without removing it"
+            ) from None
+        except PermissionError:
+            raise NoAnswer(
+                f"{self._path}: permission denied; be the user that the supervisor runs as, or root"
+            ) from None
+        except OSError as exc:
+            raise NoAnswer(f"{self._path}: {exc.strerror or exc}") from None
