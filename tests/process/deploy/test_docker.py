@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import shutil
 import signal
@@ -56,7 +57,7 @@ def test_the_rules_of_hadolint_that_concern_it() -> None:
     assert runs.count("pip install") == runs.count("pip install --no-cache-dir")  # DL3042
     assert not {"sudo", "|", "cd "} & set(runs.split())  # DL3004, DL4006, DL3003
     names = [step.name for step in STEPS]
-    assert ("RUN", "RUN") not in zip(names, names[1:], strict=False)  # DL3059
+    assert ("RUN", "RUN") not in itertools.pairwise(names)  # DL3059
 
 
 def test_every_run_step_does_what_it_says(tmp_path: Path) -> None:
