@@ -7,6 +7,7 @@ import os
 import sys
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from uvicorn_supervisor.advice import VOIDS
 from uvicorn_supervisor.config import SupervisorConfig
 from uvicorn_worker import __version__
 from uvicorn_worker.cli import by_topic, complain, refuse_void_addresses
@@ -15,6 +16,7 @@ from uvicorn_worker.options.advice import find_void
 from uvicorn_worker.options.declared import options_of
 from uvicorn_worker.options.files import CONFIG_FILE, gather
 from uvicorn_worker.options.flags import Command
+from uvicorn_worker.options.sources import check
 
 if TYPE_CHECKING:
     from collections.abc import MutableMapping, Sequence
@@ -53,12 +55,10 @@ def main(words: Sequence[str] | None = None) -> int:
         _advise(told)
         return supervise(told.config, lambda: _read_again(words, dict(environ)))
     except WorkerError as exc:
+        _tell_predecessor(exc)
         return complain(exc, sys.stderr)
 
-        _tell_predecessor(exc)
 
-def read(words: Sequence[str], environ: MutableMapping[str, str]) -> Told | None:
-    """Return what the command line and all other places say; None: it asked for help.
 def _tell_predecessor(exc: WorkerError) -> None:
     """Say why this supervisor cannot serve to the one that it was to take over from."""
     from uvicorn_supervisor.handover import receive
@@ -67,6 +67,8 @@ def _tell_predecessor(exc: WorkerError) -> None:
         handover.explain(str(exc))
 
 
+def read(words: Sequence[str], environ: MutableMapping[str, str]) -> Told | None:
+    """Return what the command line and all other places say; None: it asked for help.
 
     Variables of an env-file are added to `environ`.
 
@@ -91,9 +93,10 @@ def _listen_for_platform(
     options: dict[str, Any], environ: MutableMapping[str, str]
 ) -> dict[str, Any]:
     """Add the bind that platforms expect which set PORT, unless somebody has named one."""
-    port = environ.get("PORT", "").strip()
-    if port and not {"host", "port", "uds", "fd", "bind"} & options.keys():
-        return {**options, "bind": (f"0.0.0.0:{port}",)}
+    text = environ.get("PORT", "").strip()
+    if text and not {"host", "port", "uds", "fd", "bind"} & options.keys():
+        port = check(OPTIONS["port"], OPTIONS["port"].parse(text, "PORT"), "PORT")
+        return {**options, "bind": (f"0.0.0.0:{port.value}",)}
     return options
 
 
@@ -105,11 +108,11 @@ def _read_again(words: Sequence[str], environ: MutableMapping[str, str]) -> Supe
 
 
 def _advise(told: Told) -> None:
-    from uvicorn_worker.logs.setup import configure_logging
+    from uvicorn_supervisor.logs import set_up
 
-    configure_logging(told.config)
+    set_up(told.config)
     log = logging.getLogger("uvicorn.supervisor")
-    for text in (*told.warnings, *find_void(told.config, told.given)):
+    for text in (*told.warnings, *find_void(told.config, told.given, VOIDS)):
         log.warning("%s", text)
     for text in told.notes:
         log.info("%s", text)

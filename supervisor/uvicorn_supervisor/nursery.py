@@ -16,12 +16,12 @@ from uvicorn_supervisor.child import work
 from uvicorn_supervisor.config import AUTO
 from uvicorn_supervisor.limits import request_limit
 from uvicorn_supervisor.line import Line
+from uvicorn_supervisor.logs import set_up
 from uvicorn_supervisor.messages import Forked, ForkFailed, Prepared, PrepareFailed
 from uvicorn_supervisor.preload import Loader
 from uvicorn_supervisor.views import SupervisorView
 from uvicorn_worker.errors import WorkerError, exit_code
 from uvicorn_worker.logs.levels import Levels
-from uvicorn_worker.logs.setup import configure_logging
 
 if TYPE_CHECKING:
     import socket
@@ -83,7 +83,7 @@ class Nursery:
         try:
             config = self._next or self._read()
             self._next = None
-            configure_logging(config)
+            set_up(config)
             self.levels.configured()
             if changed := config.fixed(self.view.config):
                 log.warning("Until an upgrade (SIGUSR2) these stay: %s", ", ".join(changed))

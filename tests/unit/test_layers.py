@@ -207,6 +207,7 @@ SUPERVISOR = Layers(
         # The server: after the fork, and where options, logging and sockets are.
         "uvicorn_worker": (
             "advice",
+            "advice",
             "application",
             "assignment",
             "child",
@@ -217,6 +218,7 @@ SUPERVISOR = Layers(
             "ctl",
             "handover",
             "hooks",
+            "logs",
             "logs",
             "loop",
             "main",

@@ -6,12 +6,12 @@ start: whoever gave one expects something.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from uvicorn_worker.sockets.binds import TCP, Unix, binds_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from uvicorn_worker.config import Config
     from uvicorn_worker.options.sources import Given
@@ -27,7 +27,7 @@ class Void(NamedTuple):
 
     names: tuple[str, ...]
     needs: str
-    missing: Callable[[Config], bool]
+    missing: Callable[[Any], bool]  # of a configuration
 
 
 VOIDS: Final = (
@@ -61,11 +61,11 @@ VOIDS: Final = (
 )
 
 
-def find_void(config: Config, given: Mapping[str, Given]) -> list[str]:
-    """Return a warning for each option that was given and has no effect."""
+def find_void(config: Config, given: Mapping[str, Given], more: Sequence[Void] = ()) -> list[str]:
+    """Return a warning for each option that was given and has no effect; `more`: to look for."""
     return [
         f"{given[name].place} has no effect: it needs {void.needs}"
-        for void in VOIDS
+        for void in (*VOIDS, *more)
         if void.missing(config)
         for name in void.names
         # One of the environment may be FORWARDED_ALLOW_IPS, which is for others, too.

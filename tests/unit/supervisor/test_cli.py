@@ -6,10 +6,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from uvicorn_supervisor.advice import VOIDS
 from uvicorn_supervisor.cli import OPTIONS, main, read
 from uvicorn_worker.cli import OPTIONS as WORKERS
 from uvicorn_worker.config import SUPERVISORS
 from uvicorn_worker.errors import ConfigError, UsageError
+from uvicorn_worker.options.advice import find_void
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -83,17 +85,68 @@ def test_a_reload_reads_files_again(here: Path) -> None:
         (["shop:app", "--worker", "4"], UsageError, "--worker: there is no such option"),
         (["shop:app", "--workers", "many"], UsageError, "expected a whole number or auto"),
         (["shop:app", "--reload", "--preload"], ConfigError, "reload and preload: one of them"),
+        (["shop:app"], ConfigError, "PORT='http': expected a whole number"),
     ],
 )
 def test_mistakes_are_told_in_one_line(
-    words: list[str], error: type[Exception], text: str, capsys: pytest.CaptureFixture[str]
+    words: list[str],
+    error: type[Exception],
+    text: str,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    environ = {"PORT": "http"} if text.startswith("PORT") else {}
+    for name, value in environ.items():
+        monkeypatch.setenv(name, value)
     with pytest.raises(error) as caught:
-        read(words, {})
+        read(words, environ)
     assert text in str(caught.value)
 
     assert main(words) == (2 if error is UsageError else 1)
     assert len(capsys.readouterr().err.splitlines()) == 1
+
+
+@pytest.mark.parametrize("option", ["error_logfile", "access_logfile"])
+def test_a_log_that_cannot_be_written_is_named(
+    option: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["shop:app", f"--{option.replace('_', '-')}", "no/such/log"]) == 1
+
+    text = capsys.readouterr().err
+    assert f"{option}='no/such/log': No such file or directory; expected a file" in text
+    assert len(text.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "needs"),
+    [
+        (["--reload-dir", "."], "--reload-dir has no effect: it needs reload"),
+        (["--reload-include", "*.js"], "--reload-include has no effect: it needs reload"),
+        (["--reload-exclude", "x"], "--reload-exclude has no effect: it needs reload"),
+        (["--reload-delay", "1"], "--reload-delay has no effect: it needs reload"),
+        (["--reload-delay", "1", "--reload"], None),
+        (
+            ["--limit-worker-age-jitter", "9"],
+            "--limit-worker-age-jitter has no effect: it needs limit_worker_age",
+        ),
+        (["--limit-worker-age-jitter", "9", "--limit-worker-age", "99"], None),
+        (
+            ["--worker-memory-interval", "9"],
+            "--worker-memory-interval has no effect: it needs limit_worker_memory",
+        ),
+        (
+            ["--drain-delay", "9", "--reload"],
+            "--drain-delay has no effect: it needs a server without reload",
+        ),
+        (["--limit-max-requests-jitter", "9"], "it needs limit_max_requests"),
+    ],
+)
+def test_options_without_an_effect_are_warned_of(words: list[str], needs: str | None) -> None:
+    told = read(["shop:app", *words], {})
+
+    assert told is not None
+    warnings = find_void(told.config, told.given, VOIDS)
+    assert [needs in text for text in warnings] == [True] if needs else not warnings
 
 
 def test_help_is_readable(capsys: pytest.CaptureFixture[str]) -> None:
