@@ -108,6 +108,7 @@ class ServerState:
         "lifespan_state",
         "log",
         "loop",
+        "meter",
         "observer",
         "on_connection_lost",
         "on_request_ended",
@@ -133,6 +134,8 @@ class ServerState:
         self.loop = loop
         self.log = log
         self.observer: RequestObserver | None = None
+        # Where requests are counted (`metrics.meter.Meter`), for those that are: see `metrics`.
+        self.meter: Any = None
         self.tls = tls
         self.time = loop.time
         # Open connections (anything with `start_draining`, `shed`, `abort`, `deadline`, `expired`).

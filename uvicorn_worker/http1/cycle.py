@@ -94,8 +94,8 @@ class CycleOwner(Protocol):
 class RequestCycle:
     """The two channels of one request, and its response.
 
-    Attributes: `scope`; `status` (0 before the start), `sent` (bytes of content handed to the
-    transport), `response_head` (as sent), `started` (loop time).
+    Attributes: `request`; `scope`; `status` (0 before the start), `sent` (bytes of content handed
+    to the transport), `response_head` (as sent), `started` (loop time).
     """
 
     __slots__ = (
@@ -109,7 +109,6 @@ class RequestCycle:
         "_no_body",
         "_owner",
         "_parts",
-        "_request",
         "_send_trailers",
         "_special",
         "_state",
@@ -118,6 +117,7 @@ class RequestCycle:
         "_unwritten",
         "_unwritten_size",
         "_waiters",
+        "request",
         "response_head",
         "scope",
         "sent",
@@ -128,7 +128,7 @@ class RequestCycle:
 
     def __init__(self, owner: CycleOwner, request: Request, scope: dict[str, Any]) -> None:
         self._owner = owner
-        self._request = request
+        self.request = request
         self.scope = scope
         self.status = 0
         self.sent = 0
@@ -147,16 +147,16 @@ class RequestCycle:
 
     @property
     def target(self) -> bytes:
-        return self._request.target
+        return self.request.target
 
     @property
     def path(self) -> str:
         """The path as received, decoded: without what `root_path` puts before it."""
-        return self._request.path_text
+        return self.request.path_text
 
     @property
     def request_headers(self) -> Headers:
-        return self._request.headers
+        return self.request.headers
 
     @property
     def peer(self) -> Address:
@@ -185,7 +185,7 @@ class RequestCycle:
     @property
     def awaits_continue(self) -> bool:
         """Whether the client may hold its body back until it gets a 100 (Continue)."""
-        return self._request.expects_continue
+        return self.request.expects_continue
 
     @property
     def ends_with_close(self) -> bool:
@@ -206,7 +206,7 @@ class RequestCycle:
                 self._body = bytearray(self._body)
             self._body += data
         self._body_ended = ended
-        self._request.expects_continue = False
+        self.request.expects_continue = False
         if self._waiters:
             self._wake()
 
@@ -248,7 +248,7 @@ class RequestCycle:
             if self._state is not DONE and self._state is not LOST:
                 self._owner.state.log.warning(
                     "ASGI application was cancelled: %s %s",
-                    self._request.method,
+                    self.request.method,
                     self.scope["path"],
                 )
             self._abandon()
@@ -262,7 +262,7 @@ class RequestCycle:
             self._owner.state.cycles.discard(self)
 
     def _application_failed(self, exc: Exception) -> None:
-        log, request = self._owner.state.log, self._request
+        log, request = self._owner.state.log, self.request
         if self._state is LOST and isinstance(exc, OSError):
             log.debug("%s %s: the client left: %r", request.method, self.scope["path"], exc)
             return  # ours, passed through by the application (ASGI HTTP 2.4)
@@ -280,7 +280,7 @@ class RequestCycle:
             TRAILERS: "before sending the trailers it announced",
         }[self._state]
         self._owner.state.log.error(
-            "ASGI application returned %s: %s %s", problem, self._request.method, self.scope["path"]
+            "ASGI application returned %s: %s %s", problem, self.request.method, self.scope["path"]
         )
         self._abandon()
 
@@ -317,8 +317,8 @@ class RequestCycle:
             if self._more_body:
                 if self._body or self._body_ended:
                     return self._take_body()
-                if self._request.expects_continue and self._state < BODY:
-                    self._request.expects_continue = False
+                if self.request.expects_continue and self._state < BODY:
+                    self.request.expects_continue = False
                     self._owner.send_continue()
             elif self._owner.half_closed:
                 # A peer that sent FIN may still read, or may be gone: TCP does not tell. Whoever
@@ -393,7 +393,7 @@ class RequestCycle:
         elif kind == "http.response.trailers" and state is TRAILERS:
             self._write_trailers(message)
         elif kind == "http.response.early_hint" and state < BODY:
-            if self._request.http11:
+            if self.request.http11:
                 self._owner.transport.write(early_hints(message.get("links", ())))
         else:
             raise self._refusal(kind)
@@ -416,15 +416,15 @@ class RequestCycle:
         self._trailers = True
         self._trailer_lines = b""
         # ASGI extension http.response.trailers; RFC 9110 section 10.1.4
-        self._send_trailers = self._request.http11 and b"trailers" in (
+        self._send_trailers = self.request.http11 and b"trailers" in (
             option.strip(b" \t").lower()
-            for value in field_values(self._request, b"te")
+            for value in field_values(self.request, b"te")
             for option in value.split(b",")
         )
 
     def _respond(self, body: bytes) -> None:
         """Send the whole response: head and content in one write."""
-        owner, request = self._owner, self._request
+        owner, request = self._owner, self.request
         if type(body) is not bytes:
             body = _content(body)
         length = len(body)
@@ -455,7 +455,7 @@ class RequestCycle:
 
     def _begin(self, message: Message) -> None:
         """Send the head, and the first part of a response that comes in parts."""
-        owner, request = self._owner, self._request
+        owner, request = self._owner, self.request
         keep_alive = (
             request.keep_alive
             and not owner.state.draining
@@ -505,7 +505,7 @@ class RequestCycle:
             parts.append(framing)
         if not keep_alive:
             parts.append(b"\r\nconnection: close")
-        elif not self._request.http11:
+        elif not self.request.http11:
             parts.append(b"\r\nconnection: keep-alive")
         if special is None:
             parts.append(server.common_end)
@@ -632,6 +632,7 @@ class RequestCycle:
         self._owner.response_ended(keep_alive=keep_alive)
 
     def _observe_end(self) -> None:
+        """Called once, when the response has ended or the client has left."""
         state = self._owner.state
         if state.observer is not None:
             try:

@@ -183,7 +183,7 @@ def trailer_section(headers: ResponseHeaders) -> bytes:
 
 
 def refusal(status: int, common_lines: bytes, *, head_only: bool) -> bytes:
-    """Return a whole response that refuses a message and announces the close."""
+    """Return a whole response in the server's own words, which announces the close."""
     phrase = _PHRASES[status]
     return (
         b"HTTP/1.1 %d %b\r\ncontent-type: text/plain; charset=utf-8\r\ncontent-length: %d"

@@ -27,8 +27,8 @@ class HTTPState(ServerState):
     """The server's state, and what HTTP needs of its configuration."""
 
     __slots__ = ("body_limit", "connection_age", "context", "filters", "forwarding", "gathers",
-                 "keep_alive", "late_requests", "limit_concurrency", "proxy_peers", "reader",
-                 "scopes", "tls_extension", "websocket")  # fmt: skip
+                 "healthy", "keep_alive", "late_requests", "limit_concurrency", "proxy_peers",
+                 "reader", "scopes", "tls_extension", "websocket")  # fmt: skip
 
     def __init__(
         self,
@@ -59,6 +59,8 @@ class HTTPState(ServerState):
         self.connection_age = config.limit_connection_age
         # Connections on which input came when they had just been closed for idleness.
         self.late_requests = 0
+        # Whether it makes sense to send requests, for `health_path`.
+        self.healthy: Callable[[], bool] = lambda: not self.draining
         self.body_limit: float = config.limit_request_body or float("inf")
         self.limit_concurrency: float = config.limit_concurrency or float("inf")
         self.scopes = ScopeBuilder(

@@ -46,7 +46,7 @@ class TimeLimit:
         for cycle in [one for one in self._state.cycles if one.started <= begun]:
             if cycle in self._cancelled:
                 self._remind(cycle, now)
-            elif type(cycle) is RequestCycle and not self._is_exempt(cycle.path):
+            elif isinstance(cycle, RequestCycle) and not self._is_exempt(cycle.path):
                 self._end(cycle, now)
 
     def _is_exempt(self, path: str) -> bool:

@@ -1,0 +1,79 @@
+"""Connections and requests that are counted. Without metrics, plain ones serve: nothing is asked
+in vain.
+"""
+
+from __future__ import annotations
+
+from time import monotonic
+from typing import TYPE_CHECKING, ClassVar, Final
+
+from uvicorn_worker.http1.connection import HTTPConnection
+from uvicorn_worker.http1.cycle import DONE, RequestCycle
+from uvicorn_worker.metrics.layout import DURATIONS, bucket
+from uvicorn_worker.metrics.queueing import FIELD
+
+if TYPE_CHECKING:
+    from uvicorn_worker.errors import BadRequest
+    from uvicorn_worker.http1.partial import PartialHead
+    from uvicorn_worker.http1.request import Request
+
+SHORT: Final = DURATIONS[0]
+
+REFUSALS: Final = range(400, 600)
+
+
+class MeteredCycle(RequestCycle):
+    """A request that is counted when it ends."""
+
+    __slots__ = ()
+
+    def _observe_end(self) -> None:
+        # All in one place, without a call of ours: this is for every request.
+        state = self._owner.state
+        if self._state is DONE:
+            meter = state.meter
+            seconds = monotonic() - self.started
+            meter.seconds += seconds
+            meter.sent += self.sent
+            index = 0 if seconds <= SHORT else bucket(DURATIONS, seconds)
+            meter.cells[meter.rows[self.request.method][self.status] + index] += 1
+        if state.observer is not None:
+            super()._observe_end()
+
+    def lose(self) -> None:
+        if not self.ended:
+            meter = self._owner.state.meter
+            meter.sent += self.sent
+            # What is wrong with a body is said by the connection, in the application's place.
+            refused = not self.responding and self.status in REFUSALS
+            meter.untimed(self.request.method, self.status if refused else 0)
+        super().lose()
+
+
+class MeteredConnection(HTTPConnection):
+    """Counts into the meter of its server's state."""
+
+    __slots__ = ()
+
+    cycle_class: ClassVar[type[RequestCycle]] = MeteredCycle
+
+    def _refuse(self, exc: BadRequest, received: bytes | PartialHead) -> None:
+        self.state.meter.untimed("other", exc.status)
+        super()._refuse(exc, received)
+
+    def _examine(self, request: Request) -> None:
+        super()._examine(request)
+        if self.trusted:  # whoever else says so could say anything
+            for name, value in request.headers:
+                if name == FIELD:
+                    self.state.meter.queued(value)
+                    return
+
+    def _begin_body(self, request: Request, rest: bytes) -> bool:
+        if len(rest) == request.length:  # else what has come is received like what follows
+            self.state.meter.received += len(rest)
+        return super()._begin_body(request, rest)
+
+    def _body_received(self, data: bytes) -> None:
+        self.state.meter.received += len(data)
+        super()._body_received(data)

@@ -1,0 +1,142 @@
+"""What one worker counts, into its room on the scoreboard.
+
+It is the only one that writes there, so no lock is needed. Answers are counted at once: whatever
+ends the process then, they have been. All else is shown as often as the server looks after its
+connections, or once a second.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Final
+
+from uvicorn_worker.http1.request import METHODS
+from uvicorn_worker.metrics import layout
+from uvicorn_worker.metrics.layout import DURATIONS, LAGS, UNTIMED, bucket
+from uvicorn_worker.metrics.queueing import waited
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+# The greatest lag is that of the last one or two of these, in seconds: no scrape misses it.
+WINDOW: Final = 30.0
+
+STATUSES: Final = range(200, 1000)  # what an application may say
+
+
+class Meter:
+    """Counts for one worker; `looked` and `show` are called by the server.
+
+    Attributes, for the hot path: `rows` (by method and status, where the buckets of the durations
+    begin in `cells`); `cells` (the room, as whole numbers); `seconds`, `sent` and `received` (what
+    has added up; shown later).
+    """
+
+    __slots__ = ("_busy_at", "_floats", "_interval", "_lag_max_since", "_late", "_looked_at",
+                 "_shown_at", "cells", "received", "rows", "seconds", "sent",
+                 "websockets")  # fmt: skip
+
+    def __init__(
+        self, room: memoryview, *, interval: float, limit: int = 0, now: float | None = None
+    ) -> None:
+        """`room` is the worker's own, and goes on where its predecessor stopped.
+
+        `looked` will be called every `interval` seconds; `limit` is that on concurrent requests.
+        """
+        now = time.monotonic() if now is None else now
+        self.cells = room.cast("q")
+        self._floats = room.cast("d")
+        for field in range(layout.NOW, layout.END):
+            self.cells[field] = 0  # the same bytes as 0.0
+        self.cells[layout.LIMIT] = limit
+        self.rows = _rows()
+        self.seconds = self._floats[layout.DURATION_SUM]
+        self.sent = self.cells[layout.SENT]
+        self.received = self.cells[layout.RECEIVED]
+        self.websockets = self.cells[layout.WEBSOCKETS]
+        self._interval = interval
+        self._looked_at = self._shown_at = self._lag_max_since = now
+        self._late = 0.0  # seconds, since it was shown last
+        self._busy_at = time.thread_time()
+
+    # -- requests
+
+    def untimed(self, method: str, status: int) -> None:
+        """Count what did not end as it should; status 0: its response was not complete."""
+        name = layout.status_class(status) if status else "aborted"
+        self.cells[layout.row(method, name) + UNTIMED] += 1
+
+    def queued(self, field: bytes) -> None:
+        """Count the time that a request has waited, where `X-Request-Start` tells."""
+        seconds = waited(field, time.time())
+        if seconds is not None:
+            self.cells[layout.QUEUE + bucket(DURATIONS, seconds)] += 1
+            self._floats[layout.QUEUE_SUM] += seconds
+
+    # -- the event loop
+
+    def looked(self, now: float) -> None:
+        """Note that the loop has come to what is due every `interval` seconds; monotonic `now`."""
+        lag = max(0.0, now - self._looked_at - self._interval)
+        self._looked_at = now
+        self._late += lag
+        self.cells[layout.LAG + bucket(LAGS, lag)] += 1
+        self._floats[layout.LAG_SUM] += lag
+        if now - self._lag_max_since >= WINDOW:
+            self._lag_max_since = now
+            self._floats[layout.LAG_MAX_BEFORE] = self._floats[layout.LAG_MAX]
+            self._floats[layout.LAG_MAX] = 0.0
+        if lag > self._floats[layout.LAG_MAX]:
+            self._floats[layout.LAG_MAX] = lag
+
+    def show(self, now: float, *, in_flight: int, http: int, websockets: int, late: int) -> None:
+        """Show what has added up, and what is so now.
+
+        `http` and `websockets` connections are open, `in_flight` requests of the former are being
+        answered; `late` requests have met the end of their connections since the last call.
+        """
+        cells, floats = self.cells, self._floats
+        cells[layout.RECEIVED] = self.received
+        cells[layout.SENT] = self.sent
+        cells[layout.WEBSOCKETS] = self.websockets
+        cells[layout.LATE] += late
+        floats[layout.DURATION_SUM] = self.seconds
+        cells[layout.IN_FLIGHT] = in_flight
+        cells[layout.HTTP] = http
+        cells[layout.OPEN_WEBSOCKETS] = websockets
+        self._show_busy(now)
+
+    def _show_busy(self, now: float) -> None:
+        """Show how busy the loop's thread was: on the processor, or kept by something else."""
+        busy_at, elapsed = time.thread_time(), now - self._shown_at
+        busy = busy_at - self._busy_at
+        self._floats[layout.BUSY] += max(busy, min(self._late, elapsed))
+        if elapsed > 0:
+            self._floats[layout.BUSY_SHARE] = min(1.0, max(busy, self._late) / elapsed)
+        self._busy_at, self._shown_at, self._late = busy_at, now, 0.0
+
+    # -- ends
+
+    def leaving(self, reason: str) -> None:
+        """Count that the worker goes, and another one is to come in its place."""
+        self.cells[layout.RESTARTS + layout.REASONS.index(reason)] += 1
+
+
+def counting(meter: Meter, upgrade: Callable[..., None]) -> Callable[..., None]:
+    """Return what takes handshakes of WebSockets over, and counts them."""
+
+    def take(*args: object) -> None:
+        meter.websockets += 1
+        upgrade(*args)
+
+    return take
+
+
+def _rows() -> dict[str, dict[int, int]]:
+    """Return by method and status where the buckets begin."""
+    classes = {status: layout.status_class(status) for status in STATUSES}
+    shared = {
+        method: {status: layout.row(method, name) + UNTIMED + 1 for status, name in classes.items()}
+        for method in layout.METHODS
+    }
+    return {method: shared.get(method, shared["other"]) for method in METHODS.values()}
