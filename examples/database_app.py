@@ -30,6 +30,7 @@ from sqlalchemy import insert, make_url, select, text
 from sqlalchemy.engine import URL
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+from sqlalchemy.schema import CreateTable
 
 logging.basicConfig(level=logging.INFO)
 log = logging.getLogger("example")
@@ -61,11 +62,15 @@ def database() -> URL:
 
 
 async def make_tables(connection: AsyncConnection) -> None:
-    """Make the tables that are missing; a real application has migrations for that."""
+    """Make the tables that are missing; a real application has migrations for that.
+
+    Workers start together, so nobody may look first and make them then. For PostgreSQL, where even
+    IF NOT EXISTS fails when two are at it, they wait for each other.
+    """
     if connection.dialect.name == "postgresql":
-        # Workers start together, and CREATE TABLE IF NOT EXISTS fails when two of them do it.
         await connection.execute(text("SELECT pg_advisory_xact_lock(1)"))
-    await connection.run_sync(Base.metadata.create_all)
+    for table in Base.metadata.sorted_tables:
+        await connection.execute(CreateTable(table, if_not_exists=True))
 
 
 @asynccontextmanager

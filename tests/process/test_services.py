@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from tests.support.gunicorn import StartGunicorn
     from tests.support.supervisor import StartSupervisor
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]  # making a PostgreSQL takes its time
 
 LEAVE_SOON = ("--keep-alive", "1")  # a worker in a reload gives idle clients this long
 
