@@ -47,6 +47,7 @@ from uvicorn_supervisor.pool import Pool
 from uvicorn_supervisor.reception import Reception
 from uvicorn_supervisor.scene import Scene
 from uvicorn_supervisor.status import Sources
+from uvicorn_supervisor.systemd import Systemd
 from uvicorn_supervisor.upgrade import CannotUpgrade
 from uvicorn_supervisor.views import WorkerView
 from uvicorn_supervisor.watching import Watcher
@@ -134,6 +135,7 @@ class Supervisor:
             )
         )
         self._desk = self._reception.desk
+        self._systemd = Systemd(place, self._pool, self._board, system.now)
 
     def run(self) -> int:
         """Return the exit code, when no worker is left."""
@@ -164,7 +166,7 @@ class Supervisor:
         return self._mailbox.wait(self._timeout(), others, self._desk.writers)
 
     def _timeout(self) -> float | None:
-        deadline = min(self._pool.next_deadline(), self._reception.deadline)
+        deadline = min(self._pool.next_deadline(), self._reception.deadline, self._systemd.deadline)
         if self._pool.workers:
             deadline = min(deadline, self._system.now() + TICK)
         return None if deadline == NEVER else max(0.0, deadline - self._system.now())
@@ -173,6 +175,8 @@ class Supervisor:
         """Let the pool know of an event, and do what follows."""
         if event == Reload() and self._announced:
             self._hooks.call("on_reload", self._nursery.view)
+        if event == Reload():
+            self._systemd.reloading()
         self._queue.append(event)
         while self._queue:
             actions = self._pool.step(self._queue.popleft(), self._system.now())
@@ -180,6 +184,7 @@ class Supervisor:
             for action in actions:
                 self._queue.extend(self._do(action))
         self._announce()
+        self._systemd.turn()
 
     # -- what has happened
 

@@ -6,21 +6,26 @@ It comes from the configuration, or from a predecessor that is being upgraded.
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
-from uvicorn_supervisor import handover
+from uvicorn_supervisor import handover, stored
 from uvicorn_supervisor.counters import BACKLOG, addresses, open_counters
 from uvicorn_supervisor.pidfile import PidFile
-from uvicorn_supervisor.sdnotify import READY, STOPPING, main_process, notify
+from uvicorn_supervisor.sdnotify import STOPPING, main_process, notify
 from uvicorn_supervisor.upgrade import Program, Successor
 from uvicorn_worker.errors import WorkerError
-from uvicorn_worker.sockets.opening import bind_all, describe, remove_files
+from uvicorn_worker.sockets.binds import Inherited, binds_of
+from uvicorn_worker.sockets.inherited import activated
+from uvicorn_worker.sockets.opening import Keep, bind_all, describe, remove_files
 
 if TYPE_CHECKING:
     import socket
 
     from uvicorn_supervisor.config import SupervisorConfig
+
+log: Final = logging.getLogger("uvicorn.supervisor")
 
 
 class Place:
@@ -48,6 +53,8 @@ class Place:
         with contextlib.ExitStack() as undo:
             self.sockets = self._listen(config)
             undo.callback(self.leave)
+            if self._predecessor is None:
+                stored.store(self.sockets, but=self._passed)
             self._addresses = addresses(config)
             self.counters = self._open_counters()
             undo.callback(self._close_counters)
@@ -62,7 +69,17 @@ class Place:
             return handover.adopt_all(self._predecessor, backlog=config.backlog)
         # Where somebody has named a host or port, sockets of systemd's are not taken.
         named = (config.host, config.port) != ("127.0.0.1", 8000)
-        return bind_all(config, os.environ, explicit=named, lanes=config.count)
+        kept, passed = stored.separate(activated(os.environ, log))
+        others = (*passed, *binds_of(config))
+        self._passed = {one.fd for one in others if isinstance(one, Inherited)}
+        keep = Keep(kept, backlog=config.backlog)
+        try:
+            return bind_all(
+                config, os.environ, explicit=named, lanes=config.count, keep=keep, passed=passed
+            )
+        finally:
+            keep.close()
+            stored.forget(kept)  # whatever is still wanted is stored anew
 
     def _open_counters(self) -> dict[str, list[socket.socket]]:
         if self._predecessor is None:
@@ -81,10 +98,8 @@ class Place:
         return ", ".join(dict.fromkeys(names))  # with `reuse_port` there are several of a name
 
     def serving(self) -> None:
-        """Say that the workers serve: to a predecessor, which goes then, else to systemd."""
-        if self._predecessor is None:
-            notify(os.environ, READY, main_process())
-        else:
+        """Say that all workers serve, to a predecessor, which goes then."""
+        if self._predecessor is not None:
             self._predecessor.done([*self.sockets, *self._counter_sockets()])
             self._predecessor = None
 
@@ -105,6 +120,16 @@ class Place:
     def succeeding(self) -> bool:
         """Whether a predecessor serves until this supervisor does."""
         return self._predecessor is not None
+
+    @property
+    def predecessor(self) -> int:
+        """The process that serves until this supervisor does; 0: there is none."""
+        return 0 if self._predecessor is None else self._predecessor.pid
+
+    @property
+    def speaks(self) -> bool:
+        """Whether it is for this supervisor to tell systemd how the service is."""
+        return self._predecessor is None and not self._passed_on
 
     # -- to a successor
 
@@ -134,6 +159,7 @@ class Place:
         """Say that nobody will serve here; close the sockets."""
         if not self._passed_on:
             notify(os.environ, STOPPING)
+            stored.forget(self.sockets)
         self.leave()
 
     def leave(self) -> None:

@@ -7,6 +7,7 @@ import errno
 import os
 import socket
 import sys
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from uvicorn_worker.errors import ConfigError
@@ -36,6 +37,58 @@ class Endpoint(NamedTuple):
     address: tuple[Any, ...]
 
 
+class Keep:
+    """Listeners of an earlier process, to be taken in place of new ones; close it at the end."""
+
+    def __init__(self, passed: Iterable[Inherited] = (), *, backlog: int = 0) -> None:
+        """Take what was passed; what cannot be used is let go of."""
+        self._sockets: list[socket.socket] = []
+        for one in passed:
+            try:
+                self._sockets.append(adopt(one, backlog=backlog))
+            except ConfigError:  # noqa: PERF203 - one must not cost the others
+                with contextlib.suppress(OSError):
+                    os.close(one.fd)
+
+    def take(self, family: int, address: Any) -> socket.socket | None:
+        """Return the listener of an address, None where there is none; port 0 is any port."""
+        for sock in self._sockets:
+            if sock.family == family and _is_name(sock.getsockname(), address):
+                self._sockets.remove(sock)
+                return sock
+        return None
+
+    def take_file(self, path: str) -> socket.socket | None:
+        """Return the listener of a UNIX socket whose file is still there."""
+        if not os.path.exists(path) or (sock := self.take(socket.AF_UNIX, path)) is None:
+            return None
+        listener = UnixListener.inherited(sock, os.path.abspath(path))
+        listener.claim()
+        return listener
+
+    def close(self) -> None:
+        for sock in self._sockets:
+            sock.close()
+        self._sockets.clear()
+
+
+def _is_name(name: Any, address: Any) -> bool:
+    if isinstance(name, tuple):
+        return bool(name[0] == address[0] and address[1] in (0, name[1]))
+    return bool(name == address)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Terms:
+    """How the sockets of one bind are opened."""
+
+    backlog: int
+    mode: int  # of a UNIX socket's file
+    dual_stack: bool = False  # IPv4 on an IPv6 socket, too
+    lanes: int = 0  # sockets for each address of TCP; 0: one, and nobody else may have another
+    keep: Keep = field(default_factory=Keep)
+
+
 def bind_all(
     config: Config,
     environ: MutableMapping[str, str],
@@ -43,6 +96,8 @@ def bind_all(
     explicit: bool = False,
     inheritable: bool = False,
     lanes: int = 1,
+    keep: Keep | None = None,
+    passed: Sequence[Inherited] | None = None,
     log: Log | None = None,
 ) -> list[socket.socket]:
     """Return sockets that listen where the configuration says; the caller owns them.
@@ -50,6 +105,8 @@ def bind_all(
     Without a bind, uds or fd those that systemd has opened are taken, unless `explicit`: host or
     port were named by the user. Other processes may share an address with `reuse_port` only; then
     there are `lanes` sockets, one after the other, for each address of TCP.
+    Sockets of `keep` that listen on one of them already are taken. `passed` are systemd's, where
+    the caller has looked itself.
     Call `remove_files` before the sockets are closed.
 
     Raises:
@@ -57,11 +114,19 @@ def bind_all(
     """
     binds: Sequence[Bind] = binds_of(config)
     if not (explicit or config.bind or config.uds is not None or config.fd is not None):
-        binds = activated(environ, log) or binds
+        binds = (activated(environ, log) if passed is None else passed) or binds
+    keep = keep or Keep()
     opened: list[socket.socket] = []
     try:
         for bind in binds:
-            opened += _open(bind, config, beside=binds, lanes=lanes if config.reuse_port else 0)
+            terms = Terms(
+                backlog=config.backlog,
+                mode=config.uds_mode,
+                dual_stack=isinstance(bind, TCP) and _is_dual_stack(bind, binds),
+                lanes=lanes if config.reuse_port else 0,
+                keep=keep,
+            )
+            opened += _open(bind, terms)
     except BaseException:
         remove_files(opened)
         for sock in opened:
@@ -78,12 +143,8 @@ def open_bind(bind: TCP | Unix, *, mode: int, backlog: int) -> list[socket.socke
     Raises:
         ConfigError: it cannot be listened on. None stays open.
     """
-    try:
-        if isinstance(bind, TCP):
-            return _open_tcp(bind, backlog, dual_stack=_is_dual_stack(bind, ()))
-        return [_open_unix(bind, mode, backlog)]
-    except OSError as exc:
-        raise ConfigError(f"cannot listen on {bind}: {_reason(exc, bind)}") from None
+    dual_stack = isinstance(bind, TCP) and _is_dual_stack(bind, ())
+    return _open(bind, Terms(backlog=backlog, mode=mode, dual_stack=dual_stack))
 
 
 def remove_files(sockets: Iterable[socket.socket]) -> None:
@@ -104,14 +165,13 @@ def describe(sock: socket.socket, *, tls: bool) -> str:
     return f"{'https' if tls else 'http'}://{TCP(*name[:2])}"
 
 
-def _open(bind: Bind, config: Config, *, beside: Sequence[Bind], lanes: int) -> list[socket.socket]:
+def _open(bind: Bind, terms: Terms) -> list[socket.socket]:
     if isinstance(bind, Inherited):
-        return [adopt(bind, backlog=config.backlog)]
+        return [adopt(bind, backlog=terms.backlog)]
     try:
         if isinstance(bind, TCP):
-            dual_stack = _is_dual_stack(bind, beside)
-            return _open_tcp(bind, config.backlog, dual_stack=dual_stack, lanes=lanes)
-        return [_open_unix(bind, config.uds_mode, config.backlog)]
+            return _open_tcp(bind, terms)
+        return [_open_unix(bind, terms)]
     except OSError as exc:
         raise ConfigError(f"cannot listen on {bind}: {_reason(exc, bind)}") from None
 
@@ -119,11 +179,13 @@ def _open(bind: Bind, config: Config, *, beside: Sequence[Bind], lanes: int) -> 
 # -- UNIX
 
 
-def _open_unix(bind: Unix, mode: int, backlog: int) -> socket.socket:
+def _open_unix(bind: Unix, terms: Terms) -> socket.socket:
     if not bind.abstract:
+        if (kept := terms.keep.take_file(bind.path)) is not None:
+            return kept
         listener = UnixListener()
         try:
-            listener.open(bind.path, mode=mode, backlog=backlog)
+            listener.open(bind.path, mode=terms.mode, backlog=terms.backlog)
         except BaseException:
             listener.unlink()
             listener.close()
@@ -134,8 +196,9 @@ def _open_unix(bind: Unix, mode: int, backlog: int) -> socket.socket:
     name = b"\0" + os.fsencode(bind.path[1:])
     if len(name) > LONGEST_PATH + 1:  # no NUL at its end
         raise ConfigError(f"cannot listen on {bind}: the name has more than {LONGEST_PATH} bytes")
-    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    return _listen(sock, name, backlog)
+    return terms.keep.take(socket.AF_UNIX, name) or _listen(
+        socket.socket(socket.AF_UNIX, socket.SOCK_STREAM), name, terms.backlog
+    )
 
 
 # -- TCP
@@ -150,15 +213,12 @@ def _is_dual_stack(bind: TCP, beside: Sequence[Bind]) -> bool:
     )
 
 
-def _open_tcp(bind: TCP, backlog: int, *, dual_stack: bool, lanes: int = 0) -> list[socket.socket]:
-    """Listen on each address of a name; with port 0 one port that is free at all of them.
-
-    `lanes` sockets on each; 0: one, and nobody else may have another.
-    """
+def _open_tcp(bind: TCP, terms: Terms) -> list[socket.socket]:
+    """Listen on each address of a name; with port 0 one port that is free at all of them."""
     endpoints = _resolve(bind)
     for _ in range(PORT_TRIES):
         try:
-            return _open_endpoints(endpoints, backlog, dual_stack=dual_stack, lanes=lanes)
+            return _open_endpoints(endpoints, terms)
         except OSError as exc:  # noqa: PERF203 - the port itself is what is tried
             if bind.port or len(endpoints) == 1 or exc.errno != errno.EADDRINUSE:
                 raise
@@ -181,22 +241,15 @@ def _resolve(bind: TCP) -> list[Endpoint]:
     return list(dict.fromkeys(Endpoint(family, address) for family, _, _, _, address in found))
 
 
-def _open_endpoints(
-    endpoints: Sequence[Endpoint], backlog: int, *, dual_stack: bool, lanes: int
-) -> list[socket.socket]:
+def _open_endpoints(endpoints: Sequence[Endpoint], terms: Terms) -> list[socket.socket]:
     opened: list[socket.socket] = []
     lacking: OSError | None = None
     with contextlib.ExitStack() as undo:
-        for family, (host, port, *scope) in [one for one in endpoints for _ in range(lanes or 1)]:
+        for family, (host, port, *scope) in _repeated(endpoints, terms.lanes or 1):
             if opened and not port:
                 port = opened[0].getsockname()[1]
             try:
-                sock = _open_endpoint(
-                    Endpoint(family, (host, port, *scope)),
-                    backlog,
-                    dual_stack=dual_stack,
-                    shared=lanes > 0,
-                )
+                sock = _open_endpoint(Endpoint(family, (host, port, *scope)), terms)
             except OSError as exc:
                 if exc.errno not in LACKING:
                     raise
@@ -209,18 +262,22 @@ def _open_endpoints(
     return opened
 
 
-def _open_endpoint(
-    endpoint: Endpoint, backlog: int, *, dual_stack: bool, shared: bool
-) -> socket.socket:
+def _repeated(endpoints: Sequence[Endpoint], count: int) -> list[Endpoint]:
+    return [endpoint for endpoint in endpoints for _ in range(count)]
+
+
+def _open_endpoint(endpoint: Endpoint, terms: Terms) -> socket.socket:
+    if (kept := terms.keep.take(*endpoint)) is not None:
+        return kept
     sock = socket.socket(endpoint.family, socket.SOCK_STREAM)
     # Connections of a server that has just ended linger, and are no reason to refuse.
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    if shared:
+    if terms.lanes:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
     if endpoint.family == socket.AF_INET6:
         # Said, not left to /proc/sys/net/ipv6/bindv6only.
-        sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, not dual_stack)
-    return _listen(sock, endpoint.address, backlog)
+        sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, not terms.dual_stack)
+    return _listen(sock, endpoint.address, terms.backlog)
 
 
 def _listen(sock: socket.socket, address: Any, backlog: int) -> socket.socket:

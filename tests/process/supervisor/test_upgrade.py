@@ -5,18 +5,15 @@ from __future__ import annotations
 import os
 import pprint
 import signal
-import socket
 from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.support.load import Load
-from tests.support.processes import alive, children, title
+from tests.support.processes import children, title
 from tests.support.waiting import eventually
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from tests.support.supervisor import RunningSupervisor, StartSupervisor
 
 GOOD = "from tests.apps.basic import app\n"
@@ -92,20 +89,3 @@ def test_a_stop_during_an_upgrade_ends_both(supervisor: StartSupervisor) -> None
 
     assert server.wait_exit(5) == 0
     server.wait_until_gone(5)
-
-
-def test_systemd_is_told_whom_to_look_after(supervisor: StartSupervisor, tmp_path: Path) -> None:
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
-        systemd.bind(str(tmp_path / "notify"))
-        systemd.settimeout(10)
-        env = {"NOTIFY_SOCKET": str(tmp_path / "notify")}
-        server = supervisor("shop:app", env=env, files={"shop.py": GOOD})
-        assert systemd.recv(1000) == b"READY=1\nMAINPID=%d" % server.pid
-
-        server.signal(signal.SIGUSR2)
-        message = systemd.recv(1000)
-        new = successor(server, server.pid)
-        assert message == b"MAINPID=%d" % new
-        os.kill(new, signal.SIGTERM)
-        assert systemd.recv(1000) == b"STOPPING=1"
-        eventually(lambda: not alive(new))
