@@ -44,7 +44,7 @@ COLUMNS: Final = (
 def main(words: Sequence[str] | None = None) -> int:
     """Run the command and return its exit code; `words` are those behind its name."""
     asked = _parser().parse_args(words)
-    path = asked.control or os.environ.get(VARIABLE, "")
+    path = getattr(asked, "control", "") or os.environ.get(VARIABLE, "")
     if not path:
         return _fail(
             f"where is the supervisor? Give its --control PATH, or set {VARIABLE}",
@@ -71,7 +71,6 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         NAME, description="Ask a running uvicorn-supervisor, and give it orders.", parents=[where]
     )
-    parser.set_defaults(control="")
     parser.add_argument("--version", action="version", version=f"{NAME} {__version__}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
 
