@@ -20,6 +20,9 @@ from tests.support.exchange import FakeExchange, make_scope
 from tests.support.logstate import restored_loggers
 from uvicorn_worker.config import LOGGING_CONFIG, Config
 from uvicorn_worker.logs.access import AccessLog, make_access_log, show_target
+from uvicorn_worker.logs.exchanges import Site
+from uvicorn_worker.logs.lineformat import LineFormat
+from uvicorn_worker.logs.remembered import MAX_KEY, MAX_REMEMBERED, Remembered
 from uvicorn_worker.logs.setup import configure_logging
 
 if TYPE_CHECKING:
@@ -149,6 +152,42 @@ def test_lines_say_what_uvicorns_say(exchange: str, line: str, tmp_path: Path) -
     make(log_config=logged_to(log)).after(EXCHANGES[exchange])
 
     assert log.read_text() == f"INFO:     {line}\n"
+
+
+@pytest.mark.parametrize(
+    ("line_format", "line"),
+    [
+        ("%(h)s\t%(s)s", "127.0.0.1\t200"),
+        ("%(B)06d|%(m)-5s|100%%(h)s", "000005|GET  |100%(h)s"),
+        ('"%(f)s" "%(a)s" %(u)s', '"-" "a\\"b,c\\x9b" a'),
+        ("%(T)s %(M)s %(D)s %(L)s", "1 1500 1500000 1.500000"),
+        ("%({x-none}i)s %({X-A}I)s %(H)s %(l)s", "- \\x1b[2J HTTP/1.1 -"),
+    ],
+)
+def test_a_format_says_how_lines_look(line_format: str, line: str) -> None:
+    exchange = FakeExchange(
+        sent=5,
+        started=10.0,
+        request_headers=[
+            (b"user-agent", b'a"b'),
+            (b"authorization", b"Basic YTpi"),
+            (b"user-agent", b"c\x9b"),
+            (b"x-a", b"\x1b[2J"),
+        ],
+    )
+    made = LineFormat(line_format, Site())
+
+    assert made.make(exchange, ("127.0.0.1", 50000), 11.5, "[now]") == line
+
+
+def test_what_is_remembered_is_bounded() -> None:
+    lengths = Remembered[str, int](len)
+    for number in range(3 * MAX_REMEMBERED):
+        assert lengths[f"{number:05}"] == 5
+        assert lengths["x" * MAX_KEY] == MAX_KEY
+
+    assert len(lengths) <= MAX_REMEMBERED
+    assert "x" * MAX_KEY not in lengths
 
 
 def test_records_are_those_that_filters_and_formatters_of_uvicorn_know() -> None:

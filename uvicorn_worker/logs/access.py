@@ -13,10 +13,10 @@ import time
 import traceback
 from typing import TYPE_CHECKING, Final
 
-from uvicorn_worker.logs.atoms import HELD, Atoms, combined_atoms, names_in
-from uvicorn_worker.logs.exchanges import RefusedExchange, Site, read_basic_user, split_target
+from uvicorn_worker.logs.exchanges import CLIENT_LEFT, RefusedExchange, Site, split_target
 from uvicorn_worker.logs.linesink import LineSink, line_handler
 from uvicorn_worker.logs.records import ACCESS_MESSAGE, AccessArgs, RecordMaker, own_methods
+from uvicorn_worker.logs.remembered import Remembered
 from uvicorn_worker.logs.textlines import make_text_lines
 
 if TYPE_CHECKING:
@@ -24,17 +24,15 @@ if TYPE_CHECKING:
 
     from uvicorn_worker.asgi import Address
     from uvicorn_worker.config import Config
+    from uvicorn_worker.logs.lineformat import LineFormat
     from uvicorn_worker.logs.textlines import LineMaker
     from uvicorn_worker.state import Exchange, Log
 
-# nginx's code for a client that left before there was a response: RFC 9110 has none.
-CLIENT_LEFT: Final = 499
 # Whoever replaces one of these wants to see each record.
 LOGGER_METHODS: Final = ("callHandlers", "filter", "handle", "hasHandlers", "isEnabledFor")
 HANDLER_METHODS: Final = ("emit", "filter", "format", "handle")
 
 _find_invisible = re.compile(r"[^\x21-\x7e]")
-_find_control = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 
 def make_access_log(config: Config) -> AccessLog | None:
@@ -68,17 +66,20 @@ class AccessLog:
     """
 
     __slots__ = (
-        "_clock", "_enabled", "_format", "_log", "_logger", "_others", "_pending", "_records",
-        "_searched", "_second", "_site", "_skip", "_stamp", "_usual", "_writer",
+        "_clock", "_enabled", "_format", "_log", "_logger", "_pending", "_records", "_searched",
+        "_second", "_skip", "_stamp", "_targets", "_usual", "_writer",
     )  # fmt: skip
 
     def __init__(self, config: Config, logger: logging.Logger, log: Log) -> None:
         self._logger = logger
         self._log = log
-        self._format = config.access_log_format
-        self._others = not HELD.issuperset(names_in(self._format or ""))  # atoms made by name
+        self._format: LineFormat | None = None
+        if config.access_log_format is not None:
+            from uvicorn_worker.logs.lineformat import LineFormat  # for those who have a format
+
+            self._format = LineFormat(config.access_log_format, Site(config.root_path))
         self._skip = frozenset(config.access_log_skip)
-        self._site = Site(config.root_path)
+        self._targets = Remembered(show_target)
         self._clock = time.monotonic  # the clock of event loops, and so of `Exchange.started`
         self._records = RecordMaker(logger, __file__, "after")
         self._usual = False
@@ -105,7 +106,7 @@ class AccessLog:
 
     def _write(self, exchange: Exchange, client: Address, now: float) -> None:
         status = exchange.status or CLIENT_LEFT
-        path = show_target(exchange.target)
+        path = self._targets[exchange.target]
         if self._skip and status < 400 and path.partition("?")[0] in self._skip:
             return
         created = time.time()
@@ -123,7 +124,9 @@ class AccessLog:
         )
         duration = now - exchange.started
         try:
-            line = "" if self._format is None else self._make_line(exchange, client, now)
+            line = ""
+            if self._format is not None:
+                line = self._format.make(exchange, client, now, self._stamp)
             writer = self._writer
             if writer is not None:
                 made = writer.make_line(fields, exchange, duration, line, created)
@@ -160,18 +163,6 @@ class AccessLog:
         else:
             # not `info`, which would make a plain tuple of the arguments
             self._logger._log(logging.INFO, message, args)
-
-    def _make_line(self, exchange: Exchange, client: Address, now: float) -> str:
-        made = combined_atoms(exchange, client, self._stamp, read_basic_user)
-        if not exchange.status:
-            made["s"] = str(CLIENT_LEFT)
-        if self._others:
-            made = atoms = Atoms(made)
-            atoms.exchange = exchange
-            atoms.now = now
-            atoms.site = self._site
-        line = (self._format or "") % made
-        return line if line.isprintable() else _find_control.sub(_escape, line)
 
 
 class DirectWriter:
@@ -247,7 +238,3 @@ def show_target(target: bytes) -> str:
         path, query = split_target(text)
         text = f"{path}?{query}" if query else path
     return _find_invisible.sub(lambda match: f"%{ord(match[0]):02X}", text)
-
-
-def _escape(match: re.Match[str]) -> str:
-    return f"\\x{ord(match[0]):02x}"

@@ -7,10 +7,9 @@ Each one is a letter, or a name in braces with `i` (a request's field), `o` (a r
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 from uvicorn_worker.logs.exchanges import (
-    duration,
     make_environ,
     method,
     path_info,
@@ -20,7 +19,6 @@ from uvicorn_worker.logs.exchanges import (
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from datetime import timedelta
 
     from uvicorn_worker.asgi import Address, Headers
     from uvicorn_worker.logs.exchanges import Site
@@ -29,6 +27,20 @@ if TYPE_CHECKING:
 
 HELD: Final = frozenset("hlutrsbfa")  # by `combined_atoms`
 ALL: Final = "h l u t r s m U q H b B f a T D M L p"
+
+
+DAY: Final = 24 * 60 * 60  # seconds
+
+
+class Moment(Protocol):
+    """What atoms are made of: an exchange that ended at `now`, on the clock of its `started`."""
+
+    @property
+    def exchange(self) -> Exchange: ...
+    @property
+    def now(self) -> float: ...
+    @property
+    def site(self) -> Site: ...
 
 
 class Atoms(dict[str, object]):
@@ -46,9 +58,9 @@ class Atoms(dict[str, object]):
     site: Site
 
     def __missing__(self, key: str) -> object:
-        if (make := _SINGLE.get(key)) is not None:
+        if (make := SINGLE.get(key)) is not None:
             return quoted(make(self))
-        if (find := _NAMED.get(key[-2:].lower())) is not None and key.startswith("{"):
+        if (find := NAMED.get(key[-2:].lower())) is not None and key.startswith("{"):
             return quoted(find(self, key[1:-2].lower()))
         return "-"
 
@@ -90,8 +102,8 @@ def format_problem(line_format: str) -> str | None:
     except (TypeError, ValueError) as exc:
         return f"{exc}; expected atoms such as %(h)s or %({{user-agent}}i)s, and %% for %"
     for name in asked:
-        named = name.startswith("{") and name[-2:].lower() in _NAMED
-        if not (named or name in HELD or name in _SINGLE):
+        named = name.startswith("{") and name[-2:].lower() in NAMED
+        if not (named or name in HELD or name in SINGLE):
             return f"there is no atom %({name})s; expected {ALL}, {{NAME}}i, {{NAME}}o or {{NAME}}e"
     return None if asked else "it names no atom such as %(h)s"
 
@@ -133,51 +145,40 @@ def _join(headers: Headers) -> dict[bytes, bytes]:
 # -- atoms made one by one
 
 
-def _seconds(atoms: Atoms) -> timedelta:
-    return duration(atoms.exchange, atoms.now)
+def _microseconds(moment: Moment) -> int:
+    # Without days: so Gunicorn counts.
+    return round(max(0.0, moment.now - moment.exchange.started) % DAY * 1e6)
 
 
-def _microseconds(atoms: Atoms) -> int:
-    # Without days, here and below: so Gunicorn counts.
-    time = _seconds(atoms)
-    return time.seconds * 1_000_000 + time.microseconds
+def _decimal(moment: Moment) -> str:
+    return f"{max(0.0, moment.now - moment.exchange.started) % DAY:.6f}"
 
 
-def _milliseconds(atoms: Atoms) -> int:
-    time = _seconds(atoms)
-    return time.seconds * 1000 + time.microseconds // 1000
-
-
-def _decimal(atoms: Atoms) -> str:
-    time = _seconds(atoms)
-    return f"{time.seconds}.{time.microseconds:06}"
-
-
-_SINGLE: Final[dict[str, Callable[[Atoms], object]]] = {
-    "m": lambda atoms: method(atoms.exchange.scope),
-    "U": lambda atoms: path_info(atoms.exchange, atoms.site),
-    "q": lambda atoms: split_target(atoms.exchange.target.decode("latin-1"))[1],
-    "H": lambda atoms: protocol(atoms.exchange.scope),
-    "B": lambda atoms: atoms.exchange.sent,
-    "T": lambda atoms: _seconds(atoms).seconds,
+SINGLE: Final[dict[str, Callable[[Moment], object]]] = {
+    "m": lambda moment: method(moment.exchange.scope),
+    "U": lambda moment: path_info(moment.exchange, moment.site),
+    "q": lambda moment: split_target(moment.exchange.target.decode("latin-1"))[1],
+    "H": lambda moment: protocol(moment.exchange.scope),
+    "B": lambda moment: moment.exchange.sent,
+    "T": lambda moment: _microseconds(moment) // 1_000_000,
     "D": _microseconds,
-    "M": _milliseconds,
+    "M": lambda moment: _microseconds(moment) // 1000,
     "L": _decimal,
-    "p": lambda atoms: f"<{os.getpid()}>",
+    "p": lambda moment: f"<{os.getpid()}>",
 }
 
 
-def _find_request_field(atoms: Atoms, name: str) -> str:
+def _find_request_field(moment: Moment, name: str) -> str:
     wanted = name.encode("latin-1", "replace")
-    for field, value in reversed(atoms.exchange.request_headers):
+    for field, value in reversed(moment.exchange.request_headers):
         if field == wanted:
             return value.decode("latin-1")
     return "-"
 
 
-def _find_response_field(atoms: Atoms, name: str) -> str:
+def _find_response_field(moment: Moment, name: str) -> str:
     # Not parsed: that takes longer than to write the line.
-    head = atoms.exchange.response_head
+    head = moment.exchange.response_head
     start = b"\r\n%b:" % name.encode("latin-1", "replace")
     found = head.lower().rfind(start)
     if found < 0 or ":" in name:
@@ -186,15 +187,15 @@ def _find_response_field(atoms: Atoms, name: str) -> str:
     return head[found : head.index(b"\r\n", found)].strip(b" \t").decode("latin-1")
 
 
-def _find_variable(atoms: Atoms, name: str) -> str:
-    for key, value in make_environ(atoms.exchange, atoms.site).items():
+def _find_variable(moment: Moment, name: str) -> str:
+    for key, value in make_environ(moment.exchange, moment.site).items():
         if key.lower() == name:
             return value
     return "-"
 
 
 # The end of a name in braces -> who finds it, among several of that name the last one.
-_NAMED: Final[dict[str, Callable[[Atoms, str], str]]] = {
+NAMED: Final[dict[str, Callable[[Moment, str], str]]] = {
     "}i": _find_request_field,
     "}o": _find_response_field,
     "}e": _find_variable,

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from uvicorn_worker.proxies.proxy_protocol import ProxyInfo
     from uvicorn_worker.state import Exchange
 
+# nginx's code for a client that left before there was a response: RFC 9110 has none.
+CLIENT_LEFT: Final = 499
+
 # How much of a refused message's head is looked at: a log line wants its beginning.
 MAX_REFUSED: Final = 16 * 1024
 MAX_REFUSED_TARGET: Final = 2 * 1024

@@ -8,6 +8,7 @@ import time
 from typing import TYPE_CHECKING, ClassVar, Final, Literal
 
 from uvicorn_worker.logs.records import AccessArgs
+from uvicorn_worker.logs.remembered import Remembered
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,6 +24,7 @@ ACCESS_KEYS: Final = frozenset({
     "client", "method", "path", "query", "http_version", "status", "bytes", "duration",
     "request_id",
 })  # fmt: skip
+NAMING: Final = frozenset({b"x-request-id", b"traceparent"})  # fields of requests
 MAX_ID: Final = 200  # characters of a request's identification: it comes from outside
 
 
@@ -50,7 +52,9 @@ class JsonFormatter(logging.Formatter):
     ) -> None:
         """Take what other formatters take: the keys are always the same."""
         super().__init__()
-        self._last = -1, ""  # second, and its text
+        self._last = -1, ""  # in milliseconds, and its text
+        self._quoted = Remembered(_quote)
+        self._paths = Remembered(_path_members)
 
     def format(self, record: logging.LogRecord) -> str:
         taken = OWN_KEYS
@@ -62,7 +66,7 @@ class JsonFormatter(logging.Formatter):
         ]
         if isinstance(record.args, AccessArgs):
             args = record.args
-            parts.append(_members(_quote_all(args), args.exchange, args.duration))
+            parts.append(self._request(args, args.exchange, args.duration)[1])
             taken = OWN_KEYS | ACCESS_KEYS
         if record.exc_info and not record.exc_text:
             record.exc_text = self.formatException(record.exc_info)
@@ -84,52 +88,53 @@ class JsonFormatter(logging.Formatter):
 
         `duration` is in seconds, `line` the message, or empty for the usual one.
         """
-        quoted = _quote_all(fields)
-        client, method, full_path, http_version, status = quoted
-        message = (
-            quote(line)[1:-1]
-            if line
-            else f'{client} - \\"{method} {full_path} HTTP/{http_version}\\" {status}'
-        )
+        message, members = self._request(fields, exchange, duration)
+        if line:
+            message = quote(line)[1:-1]
         return (
             f'{{"time": "{self._time(created)}", "level": "INFO", "logger": "uvicorn.access", '
-            f'"message": "{message}", {_members(quoted, exchange, duration)}}}'
+            f'"message": "{message}", {members}}}'
+        )
+
+    def _request(
+        self, fields: AccessFields, exchange: Exchange, duration: float
+    ) -> tuple[str, str]:
+        """Return what JSON says about a request: the usual message, and members of an object."""
+        client, method, full_path, http_version, status = fields
+        quoted = self._quoted
+        client, method = quoted[client], quoted[method]
+        text = (
+            f'"client": "{client}", "method": "{method}", {self._paths[full_path]}, '
+            f'"http_version": "{http_version}", "status": {status}, "bytes": {exchange.sent}, '
+            f'"duration": {duration:.6f}'
+        )
+        request_id = find_request_id(exchange)
+        if request_id:
+            text = f'{text}, "request_id": {quote(request_id)}'
+        return (
+            f'{client} - \\"{method} {quoted[full_path]} HTTP/{http_version}\\" {status}',
+            text,
         )
 
     def _time(self, created: float) -> str:
-        second = int(created)
+        moment = int(created * 1000)
         last, stamp = self._last
-        if second != last:
-            stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
-            self._last = second, stamp  # at once: handlers in other threads may share it
-        return f"{stamp}.{int((created - second) * 1000):03}Z"
+        if moment != last:
+            second, rest = divmod(moment, 1000)
+            stamp = f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(second))}.{rest:03}Z"
+            self._last = moment, stamp  # at once: handlers in other threads may share it
+        return stamp
 
 
-def _quote_all(fields: AccessFields) -> AccessFields:
-    """Return the fields as they stand in JSON, between quotation marks."""
-    client, method, full_path, http_version, status = fields
-    return (
-        quote(client)[1:-1],
-        quote(method)[1:-1],
-        quote(full_path)[1:-1],
-        quote(http_version)[1:-1],
-        status,
-    )
+def _quote(text: str) -> str:
+    """Return a text as it stands in JSON, between quotation marks."""
+    return quote(text)[1:-1]
 
 
-def _members(quoted: AccessFields, exchange: Exchange, duration: float) -> str:
-    """Return what JSON says about a request: members of an object."""
-    client, method, full_path, http_version, status = quoted
+def _path_members(full_path: str) -> str:
     path, mark, query = full_path.partition("?")
-    if mark:
-        path = f'{path}", "query": "{query}'
-    text = (
-        f'"client": "{client}", "method": "{method}", "path": "{path}", '
-        f'"http_version": "{http_version}", "status": {status}, "bytes": {exchange.sent}, '
-        f'"duration": {duration:.6f}'
-    )
-    request_id = find_request_id(exchange)
-    return f'{text}, "request_id": {quote(request_id)}' if request_id else text
+    members = f'"path": {quote(path)}'
+    return f'{members}, "query": {quote(query)}' if mark else members
 
 
 def find_request_id(exchange: Exchange) -> str:
@@ -139,10 +144,11 @@ def find_request_id(exchange: Exchange) -> str:
     """
     trace_id = ""
     for name, value in exchange.request_headers:
-        if name == b"x-request-id" and value:
-            return value[:MAX_ID].decode("latin-1")
-        if name == b"traceparent" and value.count(b"-") >= 3:
-            trace_id = value.split(b"-", 2)[1][:MAX_ID].decode("latin-1")
+        if name in NAMING:
+            if name == b"x-request-id" and value:
+                return value[:MAX_ID].decode("latin-1")
+            if name == b"traceparent" and value.count(b"-") >= 3:
+                trace_id = value.split(b"-", 2)[1][:MAX_ID].decode("latin-1")
     return trace_id
 
 

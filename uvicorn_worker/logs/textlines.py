@@ -38,8 +38,8 @@ class TextLines:
     """Makes lines; what is the same in all of them is put into the format once."""
 
     __slots__ = (
-        "_bold", "_formatter", "_names", "_parts", "_plain", "_second", "_stamp", "_statuses",
-        "_template",
+        "_bare", "_bold", "_formatter", "_names", "_parts", "_plain", "_second", "_stamp",
+        "_statuses", "_template",
     )  # fmt: skip
 
     def __init__(self, formatter: AccessFormatter, names: frozenset[str]) -> None:
@@ -59,6 +59,7 @@ class TextLines:
             lambda match: (f"%{match[2]}" % same[match[1]]).replace("%", "%%"),
             formatter._fmt or "",
         )
+        self._bare = self._template == "%(message)s"
         # What stands between the three fields, where it is just these, in Uvicorn's order.
         usual = re.fullmatch(
             r"([^%]*)%\(client_addr\)s([^%]*)%\(request_line\)s([^%]*)%\(status_code\)s([^%]*)",
@@ -69,6 +70,8 @@ class TextLines:
     def __call__(
         self, fields: AccessFields, exchange: Exchange, duration: float, line: str, created: float
     ) -> str:
+        if self._bare and line:
+            return line
         client_addr, method, full_path, http_version, status = fields
         status_code = self._statuses.get(status) or self._name(status)
         request_line = f"{self._bold}{method} {full_path} HTTP/{http_version}{self._plain}"
