@@ -31,7 +31,8 @@ class Flow(asyncio.Protocol):
     """The transport of one connection, and what is paused on it.
 
     Attributes:
-        sock: the transport's own socket, for what transports cannot do.
+        sock: the transport's own socket, for what transports cannot do. It may not know that its
+            descriptor does not block.
         deadline: loop time at which the server's sweep calls `expired`.
         write_paused: the transport holds all that it will; it says when it takes more.
         half_closed: the peer sends no more.
@@ -42,11 +43,13 @@ class Flow(asyncio.Protocol):
 
     transport: asyncio.Transport
 
-    def __init__(self, state: HTTPState, sock: socket.socket) -> None:
+    def __init__(
+        self, state: HTTPState, sock: socket.socket, peer: Address, local: Address
+    ) -> None:
         self.state = state
         self.sock = sock
-        self.peer: Address = None
-        self.local: Address = None
+        self.peer = peer
+        self.local = local
         self.deadline = NEVER
         self.write_paused = False
         self.half_closed = False
@@ -103,3 +106,10 @@ def unacknowledged(sock: socket.socket) -> int:
     except (OSError, ValueError):
         return 0
     return int.from_bytes(answer, sys.byteorder)
+
+
+def address_of(name: object) -> Address:
+    """Return what ASGI wants of a socket's name, as the kernel told it."""
+    if isinstance(name, tuple):
+        return name[0], name[1]
+    return (name, None) if isinstance(name, str) and name else None

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from uvicorn_worker.application.lifespan import Lifespan
@@ -84,9 +85,7 @@ class Service:
         self._tls = tls
         self.metering = None if room is None else _make_metering(state, room)
         connection = connection_class(config, metered=room is not None)
-        self._acceptor = Acceptor(
-            sockets, state, lambda sock: connection(state, sock), tls, balance, lanes
-        )
+        self._acceptor = Acceptor(sockets, state, partial(connection, state), tls, balance, lanes)
         self._lifespan: Lifespan | None = None
         self._timers: list[asyncio.TimerHandle] = []
         self._drain_deadline: float | None = None

@@ -588,7 +588,7 @@ def test_connection_that_opens_at_the_end_of_a_handshakes_time_is_whole(http: Ht
                 acceptor._give_up()
                 opened.append("made")
 
-        acceptor._factory = lambda sock: Made(make(sock).state, sock)  # type: ignore[attr-defined]
+        acceptor._factory = lambda *ends: Made(make(*ends).state, *ends)  # type: ignore[attr-defined]
         with RawClient(server.address) as client:
             client.send(GET)
             assert client.read_response().body == b"end"

@@ -15,7 +15,7 @@ import struct
 from typing import TYPE_CHECKING, Any, ClassVar, Final, cast
 
 from uvicorn_worker.errors import ApplicationError, BadRequest, ClientDisconnected
-from uvicorn_worker.flow import LINGER_TIMEOUT, NEVER, Flow, unacknowledged
+from uvicorn_worker.flow import LINGER_TIMEOUT, NEVER, Flow, address_of, unacknowledged
 from uvicorn_worker.http1.body import ChunkedDecoder
 from uvicorn_worker.http1.cycle import RequestCycle
 from uvicorn_worker.http1.files import send_file
@@ -72,14 +72,16 @@ PREFACE, IDLE, BODY, ANSWER, LINGER, PARTING, CLOSED = Phase
 class HTTPConnection(Flow):
     """Protocol of one accepted connection, and the owner of its request cycle."""
 
-    __slots__ = ("_buffer", "_cycle", "_decoder", "_dropped", "_left", "_partial", "_phase",
-                 "_received", "_retire_at", "_stall_at", "_tls", "_unsent", "_write_waiters",
-                 "fresh", "trusted")  # fmt: skip
+    __slots__ = ("_buffer", "_cycle", "_decoder", "_dropped", "_last", "_left", "_partial",
+                 "_phase", "_received", "_retire_at", "_stall_at", "_tls", "_unsent",
+                 "_write_waiters", "fresh", "trusted")  # fmt: skip
 
     cycle_class: ClassVar[type[RequestCycle]] = RequestCycle
 
-    def __init__(self, state: HTTPState, sock: socket.socket) -> None:
-        super().__init__(state, sock)
+    def __init__(
+        self, state: HTTPState, sock: socket.socket, peer: Address, local: Address
+    ) -> None:
+        super().__init__(state, sock, peer, local)
         self._phase: Phase = IDLE
         self._buffer = b""  # look-ahead: received, not due yet
         self._partial: PartialHead | None = None
@@ -88,6 +90,7 @@ class HTTPConnection(Flow):
         self._left = 0  # of a body with a known length
         self._received = 0  # of the present body
         self._retire_at = NEVER  # when the next answer is the last
+        self._last = False  # the peer has said that this request is its last
         self._dropped = 0  # of a body whose answer is complete already
         self._unsent = 0  # bytes that waited for the peer when they were last looked at; 0: none
         self._stall_at = NEVER  # when the peer is given up unless it takes some of them
@@ -102,13 +105,6 @@ class HTTPConnection(Flow):
         self.transport = cast("asyncio.Transport", transport)  # uvloop's are no subclasses
         state = self.state
         state.connections.add(self)
-        self.peer = _address(transport.get_extra_info("peername"))
-        self.local = _address(transport.get_extra_info("sockname"))
-        if self.peer is None and self.sock.family != socket.AF_UNIX:
-            # It sent a reset before it was accepted. Nobody waits for an answer, and what came
-            # before the reset must not pass for the word of a UNIX peer, which is trusted.
-            self.abort()
-            return
         self.trusted = state.forwarding.peers.trusts(self.peer[0] if self.peer else None)
         if state.connection_age:
             import random  # not what most servers need
@@ -266,7 +262,7 @@ class HTTPConnection(Flow):
 
     def _socket_peer(self) -> Address:
         """Return who is connected, which `peer` is not behind a PROXY header."""
-        return _address(self.transport.get_extra_info("peername"))
+        return address_of(self.transport.get_extra_info("peername"))
 
     def _request_received(self, request: Request, rest: bytes) -> None:
         """Start the cycle of a request; `rest` is what came behind its head."""
@@ -276,7 +272,9 @@ class HTTPConnection(Flow):
             self.deadline = NEVER
             state.websocket(self, request, rest)
             return
-        if state.connection_age and state.time() >= self._retire_at:
+        if not request.keep_alive:
+            self._last = state.config.timeout_keep_alive > 0  # 0: it is we who said so
+        elif state.connection_age and state.time() >= self._retire_at:
             request.keep_alive = False
         scope = state.scopes.http(request, self.peer, self.local)
         if state.tls:
@@ -419,7 +417,10 @@ class HTTPConnection(Flow):
         state.requests_total += 1
         self._cycle = None
         if not keep_alive:
-            self._linger()
+            if self._last and self._phase is ANSWER and not self._buffer:
+                self._close()  # RFC 9112 section 9.6: the peer must not send anything more
+            else:
+                self._linger()
         elif self._phase is BODY:
             self._dropped = 0
             self._resume_reading()
@@ -665,10 +666,3 @@ def _upgrades_to(request: Request, protocol: bytes) -> bool:
         for value in field_values(request, b"upgrade")
         for item in value.split(b",")
     )
-
-
-def _address(name: object) -> Address:
-    """Return what ASGI wants of a socket's name."""
-    if isinstance(name, tuple):
-        return name[0], name[1]
-    return (name, None) if isinstance(name, str) and name else None

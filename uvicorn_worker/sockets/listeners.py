@@ -12,17 +12,24 @@ import contextlib
 import errno
 import socket
 import ssl
-from typing import TYPE_CHECKING, Final
+import sys
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
+from uvicorn_worker.flow import address_of
 from uvicorn_worker.tls.failures import explain
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Coroutine, Sequence
 
+    from uvicorn_worker.asgi import Address
     from uvicorn_worker.sockets.balance import Balance
     from uvicorn_worker.sockets.lanes import Lanes
     from uvicorn_worker.state import ServerState
     from uvicorn_worker.tls.renewal import TLSContexts
+
+    Opening: TypeAlias = Coroutine[Any, Any, tuple[asyncio.Transport, asyncio.Protocol]]
+    Opened: TypeAlias = asyncio.Task[tuple[asyncio.Transport, asyncio.Protocol]]
 
 # The connection in front of the queue failed before it was accepted (accept(2) on Linux passes
 # errors of the network on): the next one may be right.
@@ -49,6 +56,7 @@ ACCEPTS_PER_TURN: Final = 1
 class Acceptor:
     """Accepts on `sockets` and gives every connection a protocol of `factory`.
 
+    The factory takes the connection's socket and the addresses of its two ends, the peer's first.
     Owns the sockets from `start` on and closes them in `close`; each descriptor exactly once.
     """
 
@@ -56,7 +64,7 @@ class Acceptor:
         self,
         sockets: Sequence[socket.socket],
         state: ServerState,
-        factory: Callable[[socket.socket], asyncio.Protocol],
+        factory: Callable[[socket.socket, Address, Address], asyncio.Protocol],
         tls: TLSContexts | None,
         balance: Balance | None = None,
         lanes: Lanes | None = None,
@@ -68,7 +76,12 @@ class Acceptor:
         self._balance = balance  # None: nobody shares the queues
         self._lanes = lanes  # None: all sockets are watched
         self._limit = state.config.limit_connections
-        self._opening: dict[asyncio.Task[None], socket.socket] = {}
+        # Those that have no protocol yet, and who is at their other end.
+        self._opening: dict[Opened, tuple[socket.socket, Address]] = {}
+        # The own address of all connections of a listener, where they have the same.
+        self._names: dict[socket.socket, Address] = {}
+        # uvloop sees to the options of a socket that it is given.
+        self._prepares = not type(state.loop).__module__.startswith("uvloop")
         self._watching: list[socket.socket] = []
         self._retry: asyncio.TimerHandle | None = None
         self._warn_at = 0.0
@@ -85,6 +98,7 @@ class Acceptor:
     def start(self) -> None:
         for sock in self._sockets:
             sock.setblocking(False)
+            self._names[sock] = _fixed_name(sock)
         self._watch()
 
     def show_load(self) -> None:
@@ -111,7 +125,7 @@ class Acceptor:
             more = empty
             while more:
                 try:
-                    self._open(*sock.accept())
+                    self._open(sock, *sock.accept())
                 except OSError as exc:  # noqa: PERF203 - each accept can fail in its own way
                     more = exc.errno in FAILED
             sock.close()
@@ -127,13 +141,16 @@ class Acceptor:
         uvloop would close its transport and never tell the protocol.
         """
         made = {connection.sock for connection in self._state.connections}
-        for task, sock in self._opening.items():
+        for task, (sock, _) in self._opening.items():
             if sock not in made:
                 task.cancel()
 
-    def _opened(self, task: asyncio.Task[None]) -> None:
+    def _opened(self, task: Opened) -> None:
         """A connection has its protocol now, or its handshake has failed."""
-        del self._opening[task]
+        sock, peer = self._opening.pop(task)
+        if not task.cancelled() and (exc := task.exception()) is not None:
+            self._handshake_failed(peer, exc)
+            sock.close()
         self.connection_lost()
 
     def connection_lost(self) -> None:
@@ -194,7 +211,7 @@ class Acceptor:
                 if exc.errno not in FAILED:
                     self._accept_failed(exc)
                 return
-            self._open(connection, peer)
+            self._open(sock, connection, peer)
 
     def _warn(self) -> None:
         """Say that the limit is reached, once in a while."""
@@ -213,44 +230,62 @@ class Acceptor:
         self._unwatch()
         self._retry = self._state.loop.call_later(RETRY_DELAY, self._watch)
 
-    def _open(self, sock: socket.socket, peer: object) -> None:
-        sock.setblocking(False)
-        if sock.family != socket.AF_UNIX:
-            # asyncio does it only for sockets that it has made itself.
-            with contextlib.suppress(OSError):
-                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        task = self._state.loop.create_task(self._connect(sock, peer))
-        self._opening[task] = sock
+    def _open(self, listener: socket.socket, sock: socket.socket, name: object) -> None:
+        """Give a connection that was accepted its transport and protocol."""
+        if self._prepares:
+            _prepare(sock)
+        peer = address_of(name)
+        local = self._names[listener] or address_of(sock.getsockname())
+        task = _begin(self._state.loop, self._opening_of(sock, peer, local))
+        self._opening[task] = sock, peer
         task.add_done_callback(self._opened)
         if self._balance is not None:
             self._balance.accepted(self._load())
 
-    async def _connect(self, sock: socket.socket, peer: object) -> None:
-        loop = self._state.loop
+    def _opening_of(self, sock: socket.socket, peer: Address, local: Address) -> Opening:
+        loop, factory = self._state.loop, partial(self._factory, sock, peer, local)
+        if self._tls is None:
+            return loop.connect_accepted_socket(factory, sock)
         timeout = self._state.config.timeout_ssl_handshake
         if self._state.draining:
             timeout = min(timeout, DRAIN_HANDSHAKE_TIMEOUT)
-        try:
-            if self._tls is None:
-                await loop.connect_accepted_socket(lambda: self._factory(sock), sock)
-            else:
-                await loop.connect_accepted_socket(
-                    lambda: self._factory(sock),
-                    sock,
-                    ssl=self._tls.context,
-                    ssl_handshake_timeout=timeout,
-                )
-        except (OSError, asyncio.TimeoutError) as exc:  # ssl.SSLError is an OSError
-            self._handshake_failed(peer, exc)
-            sock.close()
+        return loop.connect_accepted_socket(
+            factory, sock, ssl=self._tls.context, ssl_handshake_timeout=timeout
+        )
 
-    def _handshake_failed(self, peer: object, exc: Exception) -> None:
+    def _handshake_failed(self, peer: Address, exc: BaseException) -> None:
         """Say who failed; `peer` is from accept, as the transport has closed the socket."""
+        log = self._state.log
         if isinstance(exc, ssl.SSLError):
-            self._state.log_refusal(_host(peer), explain(exc))
+            self._state.log_refusal(peer, explain(exc))
+        elif isinstance(exc, (OSError, asyncio.TimeoutError)):
+            log.debug("Connection from %s ended in its handshake: %s", peer, exc)
         else:
-            self._state.log.debug("Connection from %s ended in its handshake: %s", peer, exc)
+            log.error("Cannot open the connection from %s", peer, exc_info=exc)
 
 
-def _host(name: object) -> tuple[str, int] | None:
-    return (name[0], name[1]) if isinstance(name, tuple) else None
+if sys.version_info >= (3, 12):
+
+    def _begin(loop: asyncio.AbstractEventLoop, opening: Opening) -> Opened:
+        """Run `opening` until it has to wait: that saves a turn of the loop."""
+        return asyncio.Task(opening, loop=loop, eager_start=True)
+
+else:
+
+    def _begin(loop: asyncio.AbstractEventLoop, opening: Opening) -> Opened:
+        """Run `opening` in the loop's next turn."""
+        return loop.create_task(opening)
+
+
+def _prepare(sock: socket.socket) -> None:
+    """Set what asyncio does only for sockets that it has made itself."""
+    sock.setblocking(False)
+    if sock.family != socket.AF_UNIX:
+        with contextlib.suppress(OSError):
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+
+def _fixed_name(listener: socket.socket) -> Address:
+    """Return a listener's address; None where its connections may each have another one."""
+    name = address_of(listener.getsockname())
+    return None if name is None or name[0] in ("0.0.0.0", "::") else name

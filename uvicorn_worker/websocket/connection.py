@@ -100,10 +100,8 @@ class WebSocketConnection(Flow):
     def __init__(
         self, http: HandshakeConnection, engine: FrameEngine, request: Request, early: bytes
     ) -> None:
-        super().__init__(http.state, http.sock)
+        super().__init__(http.state, http.sock, http.peer, http.local)
         self.transport = http.transport
-        self.peer = http.peer
-        self.local = http.local
         self._engine = engine
         self._request: Request | None = request
         self._early = early
