@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import kubernetes_validate
 import pytest
@@ -12,6 +12,9 @@ import yaml
 
 from tests.support.dockerfiles import instructions
 from uvicorn_supervisor.cli import read
+
+if TYPE_CHECKING:
+    from uvicorn_supervisor.config import SupervisorConfig
 
 FOLDER = Path(__file__).parents[2] / "deploy" / "kubernetes"
 OBJECTS = {path.name: yaml.safe_load(path.read_text()) for path in FOLDER.glob("*.yaml")}
@@ -61,10 +64,7 @@ def test_ports_have_one_name_everywhere() -> None:
 
 
 def test_a_pod_has_time_to_end() -> None:
-    (entry,) = (step.array for step in steps() if step.name == "ENTRYPOINT")
-    told = read([*entry[1:], *container()["args"]], {})
-    assert told is not None
-    config = told.config
+    config = told_by_the_pod()
     assert config.timeout_graceful_shutdown is not None
     ends = config.drain_delay + config.timeout_graceful_shutdown
     assert config.drain_delay > 0
@@ -90,11 +90,21 @@ def test_the_arithmetic_of_the_document() -> None:
         r"(\d+) requests/s \S (\d+) ms = (\d+) in flight; (\d+) / (\d+) = (\d+) pods", text
     )
     assert found, "the line with the example"
-    rate, time, flying, again, target, pods = map(int, found.groups())
+    rate, time, flying, again, each, pods = map(int, found.groups())
     assert rate * time / 1000 == flying == again
-    assert str(target) == metric["target"]["averageValue"]
-    assert flying / target == pods
+    assert flying / each == pods
+    workers = int(container()["resources"]["limits"]["cpu"])  # what --workers=auto counts
+    share = int(metric["target"]["averageValue"].rstrip("m")) / 1000
+    assert each == workers * (told_by_the_pod().limit_concurrency or 0) * share
     assert scaler["minReplicas"] <= pods <= scaler["maxReplicas"]
+
+
+def told_by_the_pod() -> SupervisorConfig:
+    """Return what the server makes of the image's entry point and the pod's arguments."""
+    (entry,) = (step.array for step in steps() if step.name == "ENTRYPOINT")
+    told = read([*entry[1:], *container()["args"]], {})
+    assert told is not None
+    return told.config
 
 
 def steps() -> Any:

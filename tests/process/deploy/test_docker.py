@@ -60,6 +60,7 @@ def test_the_rules_of_hadolint_that_concern_it() -> None:
     assert ("RUN", "RUN") not in itertools.pairwise(names)  # DL3059
 
 
+@pytest.mark.timeout(240)  # a new environment with pip takes seconds, on a busy machine many
 def test_every_run_step_does_what_it_says(tmp_path: Path) -> None:
     """In a folder in place of `/`; what only root can do, root does."""
     (tmp_path / "etc").mkdir()

@@ -48,10 +48,10 @@ def test_everything_passes_and_a_reload_loses_nothing(
     with deployed(tmp_path, str(server.address)) as front:
         assert_passes(front)
         with Load(front, busy=4, reconnecting=2, idle=4, idle_time=0.7) as load:
-            load.wait_for_requests(100)
+            load.wait_for_requests(100, timeout=20.0)
             before = server.worker_pids()
             server.signal(signal.SIGHUP)
-            eventually(lambda: load.outcomes.served_by.keys() - before)
-            load.wait_for_requests(100)
+            eventually(lambda: load.outcomes.served_by.keys() - before, timeout=20.0)
+            load.wait_for_requests(100, timeout=20.0)
         losses = load.outcomes.losses()
         assert not losses, pprint.pformat(losses, width=120)
