@@ -24,6 +24,7 @@ from uvicorn_worker.errors import (
     LifespanError,
     WorkerError,
 )
+from uvicorn_worker.gunicorn.endpoint import of_master, prepare
 from uvicorn_worker.gunicorn.life import Life
 from uvicorn_worker.gunicorn.observer import make_observer
 from uvicorn_worker.gunicorn.settings import Settings, read_settings, settings_without_effect
@@ -38,6 +39,8 @@ from uvicorn_worker.sockets.balance import Balance
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from uvicorn_worker.gunicorn.endpoint import Endpoint
+    from uvicorn_worker.metrics.desk import Desk
     from uvicorn_worker.tls.renewal import TLSContexts
 
 RELOAD_PAUSE: Final = 1.0  # longest pause of a worker that cannot boot, when code is being edited
@@ -64,7 +67,10 @@ class UvicornWorker(SignalledWorker):
         super().__init__(*args, **kwargs)
         self._life: Life | None = None
         self._tls: TLSContexts | None = None
+        self._desk: Desk | None = None
         self._masters_sockets = self.sockets
+        if (endpoint := of_master(os.getpid())) is not None:
+            endpoint.pass_on(self.cfg)
 
     @property
     def own_queue(self) -> bool:
@@ -80,6 +86,8 @@ class UvicornWorker(SignalledWorker):
         """
         try:
             settings = cls._read_settings(cfg)
+            if settings.metrics is not None:
+                prepare(settings.metrics, os.environ)
         except WorkerError as exc:
             raise RuntimeError(str(exc)) from exc
         for text in settings.warnings:
@@ -190,6 +198,7 @@ class UvicornWorker(SignalledWorker):
         loop = new_event_loop(settings.config.loop)
         asyncio.set_event_loop(loop)
         loop.set_exception_handler(self._loop_complains)
+        endpoint = of_master(self.ppid)
         server = Service(
             settings.config,
             application,
@@ -199,7 +208,11 @@ class UvicornWorker(SignalledWorker):
             tls=self._tls,
             observer=make_observer(self),
             balance=None if self.own_queue else Balance(Neighbours(self.board, self.slot)),
+            room=None if endpoint is None else self.slot.room(),
         )
+        server.state.healthy = lambda: not server.state.draining or self.family.ready() > 0
+        if endpoint is not None:
+            self._desk = self._open_desk(endpoint, loop)
         self._loop, self._server = loop, server
         self._life = life = Life(self, server, loop)
         try:
@@ -215,6 +228,20 @@ class UvicornWorker(SignalledWorker):
                 asyncio.set_event_loop(None)
                 loop.close()
 
+    def _open_desk(self, endpoint: Endpoint, loop: asyncio.AbstractEventLoop) -> Desk:
+        """Answer questions about all workers of this master."""
+        from uvicorn_worker.metrics.answers import Answers
+        from uvicorn_worker.metrics.desk import Desk
+
+        answers = Answers(
+            self.board,
+            ready=lambda: self.board.ready(time.monotonic()) > 0,
+            now=time.monotonic,
+        )
+        desk = Desk(endpoint.sockets, self.board, answers, log=self.log, loop=loop)
+        desk.start()
+        return desk
+
     def _run_loop(self, loop: asyncio.AbstractEventLoop, life: Life, server: Service) -> None:
         loop.add_reader(self.PIPE[0], life.signalled, self.PIPE[0])
         whole_life = loop.create_task(life.run())
@@ -223,6 +250,8 @@ class UvicornWorker(SignalledWorker):
             self._turn_loop(loop, whole_life)
         whole_life.result()
         loop.remove_reader(self.PIPE[0])
+        if self._desk is not None:
+            loop.run_until_complete(self._desk.stop())
         loop.run_until_complete(clean_up([cycle.task for cycle in server.state.cycles]))
 
     def _turn_loop(self, loop: asyncio.AbstractEventLoop, whole_life: asyncio.Task[None]) -> None:

@@ -39,6 +39,9 @@ CERTAIN: Final = 4
 RELOADER_TIMEOUT: Final = 0.5  # for Gunicorn's reloader, which ends 0.1 s after its hook
 RELOADER_LOOK: Final = 0.05
 
+# What the metrics call it when a worker goes and another one comes.
+RESTARTS: Final = {Why.LIMIT: "requests", Why.RECYCLE: "exit", Why.RELOAD: "reload"}
+
 RELOADERS_MARK: Final = b"1"  # what it writes to the pipe of its worker; our handlers write dots
 
 
@@ -92,6 +95,7 @@ class Life:
         try:
             started = await self._start()
             why, at = await (self._serve() if started else self._told_to_go())
+            self._count(why)
             departure = Departure(self._worker, self._server, self._news, served=self.served)
             budget = await departure.leave(why, at)
             if why is Why.RELOAD:
@@ -100,6 +104,15 @@ class Life:
         finally:
             if self._timer is not None:
                 self._timer.cancel()
+
+    def _count(self, why: Why) -> None:
+        """Count a restart, where it is known to be one."""
+        told, metering = self._worker.orders.told, self._server.metering
+        reason = RESTARTS.get(why, "")
+        if why is Why.STOP and told is not None and told.successor:
+            reason = "reload"
+        if metering is not None and reason:
+            metering.meter.leaving(reason)
 
     def wake(self) -> None:
         """Look again at what there is to do."""

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Final
 from uvicorn_worker.config import Config
 from uvicorn_worker.errors import ConfigError
 from uvicorn_worker.options import sources
-from uvicorn_worker.options.declared import did_you_mean, options_of
+from uvicorn_worker.options.declared import PREFIX, Option, did_you_mean, options_of
 from uvicorn_worker.options.sources import Given
+from uvicorn_worker.options.values import TEXT, optional
 from uvicorn_worker.serverconfig import ServerConfig
 
 if TYPE_CHECKING:
@@ -24,7 +25,16 @@ if TYPE_CHECKING:
     from uvicorn_worker.options.sources import Layer
 
 # Options that the server's configuration does not hold.
-BESIDE: Final = ("interface", "factory", "limit_max_requests_jitter")
+BESIDE: Final = ("interface", "factory", "limit_max_requests_jitter", "metrics")
+
+# The supervisor has one of its own, which its master answers for.
+METRICS: Final = Option(
+    name="metrics",
+    default=None,
+    help="HOST:PORT or unix:PATH for /metrics, /livez and /readyz",
+    kind=optional(TEXT),
+    variable=f"{PREFIX}METRICS",
+)
 
 # Options of Uvicorn's that something else decides here.
 INSTEAD: Final[Mapping[str, str]] = {
@@ -61,7 +71,7 @@ INSTEAD: Final[Mapping[str, str]] = {
     "workers": "Gunicorn's setting workers",
 }
 
-_ALL: Final = options_of(Config)
+_ALL: Final = {**options_of(Config), METRICS.name: METRICS}
 # Variables without our prefix are Gunicorn's to read.
 KNOWN: Final = {name: replace(_ALL[name], also="") for name in (*options_of(ServerConfig), *BESIDE)}
 

@@ -57,6 +57,7 @@ class Settings:
     interface: str
     factory: bool
     max_requests: tuple[int, int] | None
+    metrics: str | None
     warnings: tuple[str, ...]
 
 
@@ -91,6 +92,7 @@ def read_settings(
         interface=str(beside["interface"]),
         factory=bool(beside["factory"]),
         max_requests=_max_requests(cfg, given),
+        metrics=None if beside["metrics"] is None else str(beside["metrics"]),
         warnings=(*warnings, *(text for warn in WARNINGS if (text := warn(cfg, config)))),
     )
 
