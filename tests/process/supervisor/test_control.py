@@ -1,0 +1,214 @@
+"""`uvicorn-supervisorctl` and a real supervisor: each command, and what can go wrong with it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import stat
+import tempfile
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.support.control import Control, outcome
+from tests.support.waiting import eventually
+from uvicorn_supervisor.ctlclient import Client, NoAnswer
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from concurrent.futures import ThreadPoolExecutor
+
+    from tests.support.supervisor import StartSupervisor
+
+GOOD = """
+import logging
+from tests.apps.basic import app as basic
+
+async def app(scope, receive, send):
+    logging.getLogger("uvicorn.error").debug("asked for %s", scope.get("path"))
+    await basic(scope, receive, send)
+"""
+BAD = "app = undefined\n"
+NOBODY = 65534
+
+WORDS = ["critical", "error", "warning", "info", "debug", "trace", "default"]
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """Return a folder that everybody may enter: what keeps others out is the socket's own."""
+    with tempfile.TemporaryDirectory() as name:
+        os.chmod(name, 0o755)
+        yield Path(name)
+
+
+@contextlib.contextmanager
+def another_user() -> Iterator[None]:
+    os.seteuid(NOBODY)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+
+
+def test_orders_are_carried_out_and_their_verdict_is_told(
+    supervisor: StartSupervisor, folder: Path, clients: ThreadPoolExecutor
+) -> None:
+    path = folder / "control"
+    server = supervisor(
+        "shop:app", "--workers", "2", "--control", str(path), files={"shop.py": GOOD}
+    )
+    server.wait_for_workers(2)
+    ctl, shop = Control(path), server.folder / "shop.py"
+    # Somebody who never finishes a request keeps nobody waiting.
+    slow = socket.socket(socket.AF_UNIX)
+    slow.connect(str(path))
+    slow.sendall(b"GET /status HTTP/1.1\r\n")
+
+    # -- what there is
+    code, out, _ = ctl("status")
+    assert code == 0
+    assert "shop:app on http://127.0.0.1:" in out
+    assert "serving, 2 of 2 workers ready" in out
+    status = ctl.status()
+    assert status["supervisor"]["pid"] == server.pid
+    assert {one["pid"] for one in status["workers"]} == server.worker_pids()
+    assert all(one["memory"] > 2**20 for one in status["workers"])
+    code, out, _ = ctl("workers")
+    assert [line.split()[0] for line in out.splitlines()] == ["WORKER", "1", "2"]
+
+    # -- how many
+    assert ctl("scale", "3") == (0, "workers to keep ready: 3\n", "")
+    seats = ctl.wait_for_seats(3)
+    for wrong in ("0", "-1", "many", "99999"):
+        code, _, err = ctl("scale", "--", wrong)
+        assert code == 1
+        assert f"count='{wrong}': expected a number from 1 to 500" in err
+
+    # -- one of them
+    assert ctl("recycle", "2") == (0, "it has been replaced\n", "")
+    after = ctl.seats()
+    assert after[2] != seats[2]
+    assert (after[1], after[3]) == (seats[1], seats[3])
+    assert ctl("recycle", str(seats[1])) == (0, "it has been replaced\n", "")
+    code, _, err = ctl("recycle", "99")
+    assert (code, "there is no worker '99'; there are 1 (pid " in err) == (1, True)
+
+    # -- where they are
+    answer = clients.submit(server.get, "/sleep?s=1.5")
+    server.wait_for_mark("sleeping")
+    busy = server.marked("sleeping")[0]
+    code, out, err = ctl("stacks", str(busy))
+    assert code == 0, err
+    assert "await asyncio.sleep(seconds(scope))" in out, "the task of the request"
+    assert "Requests in flight: 1\n" in out
+    assert "GET /sleep?s=1.5 from 127.0.0.1, not answered yet" in out
+    assert "Thread uvicorn-watchdog" in out
+    assert answer.result().status == 200
+    assert int(answer.result().text.split()[0]) == busy, "it goes on"
+
+    # -- the log
+    assert ctl("log-level", "debug") == (0, "log level: debug\n", "")
+    eventually(lambda: server.get("/") and server.log_text().count("asked for /") > 0)
+    code, _, err = ctl("log-level", "loud")
+    assert code == 1
+    assert err.endswith(f"level='loud': expected one of {', '.join(WORDS)}\n")
+
+    # -- new code
+    before = ctl.seats()
+    assert ctl("reload") == (0, "release 2 serves with 2 workers\n", "")
+    assert set(ctl.seats().values()).isdisjoint(before.values())
+    lines = server.log_text().count("asked for /")
+    eventually(lambda: server.get("/") and server.log_text().count("asked for /") > lines + 5)
+
+    shop.write_text(BAD)
+    before = ctl.seats()
+    code, out, err = ctl("reload")
+    assert (code, out) == (1, "")
+    assert "cannot load 'shop:app': its own code failed with NameError" in err
+    assert ctl.seats() == before
+
+    shop.write_text(GOOD)
+    both = [ctl.start("reload"), ctl.start("restart")]
+    for code, out, err in map(outcome, both):
+        assert code == 0, err
+        assert out.endswith("serves with 2 workers\n")
+
+    # -- the end
+    slow.close()
+    assert ctl("stop") == (0, "stopped\n", "")
+    assert server.wait_exit() == 0
+    assert not path.exists()
+    code, _, err = ctl("status")
+    assert code == 1
+    assert "there is no such socket; is the supervisor running" in err
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root to be somebody else")
+def test_others_may_not_control(supervisor: StartSupervisor, folder: Path) -> None:
+    path = folder / "control"
+    with contextlib.closing(socket.socket(socket.AF_UNIX)) as stale:
+        stale.bind(str(path))
+    server = supervisor("tests.apps.basic:app", "--control", str(path))
+    server.wait_for_workers(1)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+    with another_user(), pytest.raises(NoAnswer, match="be the user that the supervisor runs as"):
+        Client(str(path)).ask("GET", "/status")
+    path.chmod(0o666)  # by somebody who means well
+    with another_user():
+        reply = Client(str(path)).ask("POST", "/stop")
+
+    assert reply.status == 403
+    assert reply.content["text"] == f"user {NOBODY} may not control a server of user 0"
+    assert Client(str(path)).ask("GET", "/status").good
+    server.wait_for_log(f"Control: user {NOBODY} may not control")
+
+
+def test_an_upgrade_takes_the_control_socket_over_without_a_gap(
+    supervisor: StartSupervisor, folder: Path
+) -> None:
+    path = folder / "control"
+    server = supervisor("shop:app", "--control", str(path), files={"shop.py": GOOD}, expect_exit=0)
+    server.wait_for_workers(1)
+    ctl, shop = Control(path), server.folder / "shop.py"
+    shop.write_text(BAD)
+    code, _, err = ctl("upgrade")
+    assert code == 1
+    assert "exit code 4: cannot load 'shop:app': its own code failed with NameError" in err
+    shop.write_text(GOOD)
+    done, seen = threading.Event(), set()
+
+    def ask_all_the_time() -> None:
+        while not done.is_set():
+            reply = Client(str(path)).ask("GET", "/status")
+            seen.add(reply.content["supervisor"]["pid"])
+
+    with contextlib.ExitStack() as stack:
+        asking = threading.Thread(target=ask_all_the_time)
+        asking.start()
+        stack.callback(asking.join)
+        stack.callback(done.set)
+        assert ctl("upgrade") == (0, "a new supervisor has taken over\n", "")
+        assert server.wait_exit() == 0
+        new = eventually(lambda: seen - {server.pid})
+        eventually(lambda: ctl.status()["supervisor"]["pid"] in new)
+        assert asking.is_alive(), "no question has failed"
+
+    assert ctl("stop").code == 0
+    server.wait_until_gone()
+    assert not path.exists()
+
+
+def test_a_socket_in_use_is_not_taken(supervisor: StartSupervisor, folder: Path) -> None:
+    path = folder / "control"
+    with contextlib.closing(socket.socket(socket.AF_UNIX)) as other:
+        other.bind(str(path))
+        other.listen()
+        server = supervisor("tests.apps.basic:app", "--control", str(path), expect_exit=1)
+
+        assert server.wait_exit() == 1
+    assert f"control: cannot listen on unix:{path}: another process listens" in server.log_text()
