@@ -181,6 +181,12 @@ class ServerConfig:
     timeout_ssl_handshake: float = setting(
         15.0, "seconds for a TLS handshake", at_least(0.1), group=TIMES
     )
+    warn_blocking: float = setting(
+        0.0,
+        "seconds that code may block the event loop, logged with its stack after that; 0: any",
+        at_least(0),
+        group=TIMES,
+    )
     disconnect_grace_period: float | None = setting(
         None,
         "seconds until a call whose client has left is cancelled; None: never",

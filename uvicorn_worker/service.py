@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from uvicorn_worker.asgi import Application
+    from uvicorn_worker.diagnostics.blocking import BlockingWatch
     from uvicorn_worker.http1.parser import HeadParser
     from uvicorn_worker.metrics.metering import Metering
     from uvicorn_worker.serverconfig import HttpParserName, ServerConfig
@@ -87,6 +88,7 @@ class Service:
         connection = connection_class(config, metered=room is not None)
         self._acceptor = Acceptor(sockets, state, partial(connection, state), tls, balance, lanes)
         self._lifespan: Lifespan | None = None
+        self._blocking: BlockingWatch | None = None
         self._timers: list[asyncio.TimerHandle] = []
         self._drain_deadline: float | None = None
         self._progress = asyncio.Event()
@@ -109,11 +111,19 @@ class Service:
 
     def start_accepting(self) -> None:
         self._acceptor.start()
+        if self.state.config.warn_blocking:
+            self._watch_blocking(self.state.config.warn_blocking)
         self._timers = [
             self.state.loop.call_later(0, callback) for callback in (self._tick, self._sweep)
         ]
         if self.state.websocket is not None:  # before the first of them has to wait for it
             self._timers.append(self.state.loop.call_later(WARM_UP, self._upgrader.load))
+
+    def _watch_blocking(self, limit: float) -> None:
+        from uvicorn_worker.diagnostics.blocking import BlockingWatch
+
+        self._blocking = BlockingWatch(self.state.loop, limit, self.state.log)
+        self._blocking.start_watching()
 
     def _tick(self) -> None:
         self._timers[0] = self.state.loop.call_later(TICK, self._tick)
@@ -254,6 +264,8 @@ class Service:
         """Stop the application, in at most `timeout` seconds; failures are logged."""
         for timer in self._timers:
             timer.cancel()
+        if self._blocking is not None:
+            self._blocking.stop()
         if self.metering is not None:
             self.metering.show()
         if self._lifespan is not None:
