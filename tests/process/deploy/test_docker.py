@@ -60,7 +60,6 @@ def test_the_rules_of_hadolint_that_concern_it() -> None:
     assert ("RUN", "RUN") not in itertools.pairwise(names)  # DL3059
 
 
-@pytest.mark.timeout(240)  # a new environment with pip takes seconds, on a busy machine many
 def test_every_run_step_does_what_it_says(tmp_path: Path) -> None:
     """In a folder in place of `/`; what only root can do, root does."""
     (tmp_path / "etc").mkdir()
@@ -77,6 +76,7 @@ def test_every_run_step_does_what_it_says(tmp_path: Path) -> None:
         "PIP_NO_INDEX": "1",
         "PIP_FIND_LINKS": str(tmp_path),
         "PIP_DISABLE_PIP_VERSION_CHECK": "1",
+        "PYTHONPATH": sysconfig.get_path("purelib"),  # for pip, which `placed` leaves out
     }
     for step in words_of("RUN"):
         for part in step.split("&&"):
@@ -101,10 +101,14 @@ def test_every_run_step_does_what_it_says(tmp_path: Path) -> None:
 
 
 def placed(command: str, root: Path) -> str:
-    """Return a command of the Dockerfile with its absolute folders below `root`."""
+    """Return a command of the Dockerfile with its absolute folders below `root`.
+
+    The new environment is made without pip, and takes ours: that saves most of the time.
+    """
     for folder in ("/opt/", "/srv/", "/run/"):
         command = command.replace(f" {folder}", f" {root}{folder}")
         command = f"{root}{command}" if command.startswith(folder) else command
+    command = command.replace("-m venv ", "-m venv --without-pip ")
     return command.replace("useradd ", f"useradd --prefix {root} ")
 
 
@@ -132,12 +136,15 @@ def test_the_container_serves_is_healthy_and_stops(command: StartCommand) -> Non
     assert places.keys() <= set(line)
     program = f"{sysconfig.get_path('scripts')}/{line[0]}"
     server = command(*(places.get(word, word) for word in line[1:]), command=(program,))
-    found = SERVING.search(server.wait_for_log("with 4 workers"))
+    found = SERVING.search(server.wait_for_log("with 4 workers", timeout=20.0))
     assert found
     server.listens_on(("127.0.0.1", int(found[2])))
     assert server.get("/").text == "Hello, world!\n"
 
-    assert by_name["HEALTHCHECK"].array[0] == "python"
+    program, *words = by_name["HEALTHCHECK"].array
+    assert program == "python"
+    words = [word.replace(":8000/", f":{found[2]}/") for word in words]
+    subprocess.run([sys.executable, *words], check=True, timeout=20)
     server.signal(getattr(signal, by_name["STOPSIGNAL"].words))
     assert server.wait_exit() == 0
 

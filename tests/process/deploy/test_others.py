@@ -37,7 +37,9 @@ def proxy(deployed: Deployed, name: str, **env: str) -> object:
 @pytest.mark.parametrize(
     ("deployed", "env"),
     [
-        proxy(deployed_haproxy, "haproxy", UVICORN_PROXY_PROTOCOL="v2"),
+        proxy(
+            deployed_haproxy, "haproxy", UVICORN_PROXY_PROTOCOL="v2", UVICORN_HEALTH_PATH="/healthz"
+        ),
         proxy(deployed_caddy, "caddy", UVICORN_SERVER_HEADER="false"),
     ],
 )
@@ -55,3 +57,4 @@ def test_everything_passes_and_a_reload_loses_nothing(
             load.wait_for_requests(100, timeout=20.0)
         losses = load.outcomes.losses()
         assert not losses, pprint.pformat(losses, width=120)
+    assert "is DOWN" not in (tmp_path / "proxy.log").read_text()  # what HAProxy's check would say
