@@ -169,7 +169,9 @@ class Worker:
             observer=make_access_log(config),
             balance=None if config.reuse_port else Balance(neighbours),
             lanes=Lanes(sockets, self.plan.seat, neighbours.seats) if config.reuse_port else None,
+            room=self.slot.room() if config.counts else None,
         )
+        service.state.healthy = lambda: not service.state.draining or self.family.ready() > 0
         self._news = News()
         tenure = Tenure(self, service, self._news)
         self._loop = loop

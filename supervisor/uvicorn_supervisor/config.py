@@ -226,6 +226,11 @@ class SupervisorConfig(Config):
         object.__setattr__(self, "log_config", target)
 
     @property
+    def counts(self) -> bool:
+        """Whether somebody may ask what the workers do."""
+        return any(where is not None for where in (self.control, self.metrics, self.web))
+
+    @property
     def count(self) -> int:
         """Workers to keep ready; with `auto` one, which is measured."""
         return 1 if self.workers == AUTO else self.workers or 1

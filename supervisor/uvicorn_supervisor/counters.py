@@ -8,6 +8,7 @@ import os
 from typing import TYPE_CHECKING, Final
 
 from uvicorn_worker.errors import ConfigError
+from uvicorn_worker.metrics.answers import check_installed
 from uvicorn_worker.sockets.binds import TCP, Unix, parse_bind
 from uvicorn_worker.sockets.opening import open_bind
 
@@ -42,6 +43,7 @@ def addresses(config: SupervisorConfig) -> dict[str, TCP | Unix]:
         path = config.control.removeprefix("unix:")
         found[CONTROL] = Unix(path if path.startswith("@") else os.path.abspath(path))
     if config.metrics is not None:
+        check_installed("--metrics")
         found[METRICS] = _parse(METRICS, config.metrics)
     if config.web is not None:
         found[WEB] = _parse(WEB, config.web)

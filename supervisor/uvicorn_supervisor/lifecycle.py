@@ -51,6 +51,8 @@ if TYPE_CHECKING:
 
 UNLIMITED: Final = Lifetime()
 
+SILENT: Final = "its event loop has not turned"
+
 # So often a worker that was kept from running is given another half of the limit.
 MOST_EXTENSIONS: Final = 4
 
@@ -256,7 +258,7 @@ def _silent(worker: Worker, now: float, limits: Limits) -> Step:
             deadline=now + limits.healthcheck / 2,
         )
         return extended, [examine]
-    reason = f"its event loop has not turned for {silent:.1f} s"
+    reason = f"{SILENT} for {silent:.1f} s"
     return _enter(worker, ABORTED, reason, now + ABORTING)
 
 

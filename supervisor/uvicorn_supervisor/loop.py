@@ -48,10 +48,12 @@ from uvicorn_supervisor.reception import Reception
 from uvicorn_supervisor.scene import Scene
 from uvicorn_supervisor.status import Sources
 from uvicorn_supervisor.systemd import Systemd
+from uvicorn_supervisor.tally import Tally
 from uvicorn_supervisor.upgrade import CannotUpgrade
 from uvicorn_supervisor.views import WorkerView
 from uvicorn_supervisor.watching import Watcher
 from uvicorn_worker.logs.setup import reopen_logs
+from uvicorn_worker.metrics.figures import lag_of
 from uvicorn_worker.scoreboard import Scoreboard
 
 if TYPE_CHECKING:
@@ -63,6 +65,7 @@ if TYPE_CHECKING:
     from uvicorn_supervisor.messages import Action, Event
     from uvicorn_supervisor.place import Place
     from uvicorn_supervisor.system import System
+    from uvicorn_worker.scoreboard import SlotView
 
 TICK: Final = 1.0  # seconds between looks at the scoreboard, at most
 
@@ -100,6 +103,7 @@ class Supervisor:
         self._board = Scoreboard()
         self._observer = Observer(self._pool, self._board, system)
         self._journal = Journal()
+        self._tally = Tally(self._board)
         self._queue: deque[Event] = deque()
         self._announced = False
         # Those that this process was started with; who closes the window takes them away.
@@ -126,7 +130,7 @@ class Supervisor:
                 board=self._board,
                 now=system.now,
                 take=self._take,
-                sources=Sources(memory=self._observer.memory, lag=lambda view: None),
+                sources=Sources(memory=self._observer.memory, lag=self._lag),
                 bulletin=self._nursery.bulletin,
                 levels=self._nursery.levels,
                 app=config.app if isinstance(config.app, str) else type(config.app).__name__,
@@ -332,8 +336,12 @@ class Supervisor:
         self._place.serving()
         self._hooks.call("when_ready", self._nursery.view)
 
+    def _lag(self, view: SlotView) -> float:
+        return lag_of(self._board, view.index)
+
     def _call_hooks(self, changed: Sequence[tuple[Worker, int]]) -> None:
         for worker, pid in changed:
+            self._tally.note(worker, self._pool.releases.serving)
             name = HOOKS_OF.get(worker.state)
             if name is not None and pid:
                 view = WorkerView(worker.number, worker.slot, worker.release, pid)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Final
 
+from uvicorn_supervisor import monitoring
 from uvicorn_supervisor.control import Control
 from uvicorn_supervisor.counters import CONTROL, METRICS, WEB
 from uvicorn_supervisor.credentials import refused
@@ -30,7 +31,7 @@ def _no_routes(scene: Scene) -> Routes:
 
 # By the option that opens the counter; `--control` has more to it.
 ROUTES: Final[Mapping[str, Callable[[Scene], Routes]]] = {
-    METRICS: _no_routes,
+    METRICS: monitoring.routes,
     WEB: _no_routes,
 }
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import platform
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from uvicorn_worker import __version__
 from uvicorn_worker.errors import ConfigError
@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 
     from uvicorn_worker.scoreboard import Scoreboard
 
-TEXT = "text/plain; charset=utf-8"
+PATHS: Final = ("/metrics", "/livez", "/readyz")
+
+TEXT: Final = "text/plain; charset=utf-8"
 
 
 class Answer(NamedTuple):
@@ -43,13 +45,14 @@ class Answers:
         self._board = board
         self._ready = ready
         self._now = now
-        self._paths = {"/metrics": self._metrics, "/livez": self._live, "/readyz": self._ready_now}
+        answers = (self._metrics, self._live, self._ready_now)
+        self._paths = dict(zip(PATHS, answers, strict=True))
 
     def answer(self, method: str, path: str, accept: str = "") -> Answer:
         """Return the answer to a request; `accept` is its field of that name."""
         say = self._paths.get(path)
         if say is None:
-            return Answer(404, f"there is {', '.join(self._paths)}\n".encode())
+            return Answer(404, f"there is {', '.join(PATHS)}\n".encode())
         if method not in ("GET", "HEAD"):
             return Answer(405, b"GET and HEAD only\n")
         return say(accept)

@@ -140,12 +140,18 @@ def _worker(board: Scoreboard, view: SlotView, now: float) -> WorkerFigures:
         in_flight=in_flight,
         http=ints[layout.HTTP],
         websockets=ints[layout.OPEN_WEBSOCKETS],
-        lag_max=max(floats[layout.LAG_MAX], floats[layout.LAG_MAX_BEFORE]),
+        lag_max=lag_of(board, view.index),
         busy=busy,
         saturation=max(busy, min(1.0, in_flight / limit)) if limit else busy,
         age=max(0.0, now - view.booted_at),
         memory=resident(view.pid),
     )
+
+
+def lag_of(board: Scoreboard, slot: int) -> float:
+    """Return the latest that a worker's loop was in the last half minute, or minute; seconds."""
+    floats = board.room(slot).cast("d")
+    return max(floats[layout.LAG_MAX], floats[layout.LAG_MAX_BEFORE])
 
 
 def resident(pid: int) -> int | None:
