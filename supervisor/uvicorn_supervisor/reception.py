@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Final
 
 from uvicorn_supervisor import monitoring
 from uvicorn_supervisor.control import Control
-from uvicorn_supervisor.counters import CONTROL, METRICS, WEB
+from uvicorn_supervisor.counters import CONTROL, METRICS, WEB, is_loopback
 from uvicorn_supervisor.credentials import refused
 from uvicorn_supervisor.desk import Counter, Desk
+from uvicorn_supervisor.webpage import web_routes
+from uvicorn_worker.sockets.binds import TCP
 
 if TYPE_CHECKING:
     import socket
@@ -29,10 +31,9 @@ def _no_routes(scene: Scene) -> Routes:
     return {}
 
 
-# By the option that opens the counter; `--control` has more to it.
+# By the option that opens the counter; there is more to the other two.
 ROUTES: Final[Mapping[str, Callable[[Scene], Routes]]] = {
     METRICS: monitoring.routes,
-    WEB: _no_routes,
 }
 
 
@@ -54,8 +55,19 @@ class Reception:
         for name, sockets in counters.items():
             if name == CONTROL:
                 self.desk.open(Counter(sockets, self._control.routes(), _admit))
+            elif name == WEB:
+                self._open_web(sockets)
             else:
                 self.desk.open(Counter(sockets, ROUTES[name](self._scene)))
+
+    def _open_web(self, sockets: Sequence[socket.socket]) -> None:
+        addresses = [TCP(*sock.getsockname()[:2]) for sock in sockets]
+        where = ", ".join(f"http://{one}" for one in addresses)
+        local = all(map(is_loopback, addresses))
+        log.info("Figures are shown on %s", where)
+        if not local:
+            log.warning("Whoever reaches %s sees what the workers do, and is not asked who", where)
+        self.desk.open(Counter(sockets, web_routes(self._scene, local=local)))
 
     def turn(self) -> None:
         """Hear what is asked, as far as that goes without waiting."""

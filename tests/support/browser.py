@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import os
 import re
@@ -57,6 +58,10 @@ class Browser:
         found = self._do("POST", "/element", using="css selector", value=selector)
         element: str = found[ELEMENT]
         return element
+
+    def photograph(self) -> bytes:
+        """Return the window as a PNG image."""
+        return base64.b64decode(self._do("GET", "/screenshot"))
 
     def type(self, selector: str, text: str) -> None:
         """Press keys in an element."""

@@ -185,6 +185,7 @@ SUPERVISOR = Layers(
         ("main",),
         ("loop",),
         ("reception",),
+        ("webpage",),
         ("control", "monitoring"),
         ("scene", "systemd"),
         ("journal", "nursery", "observer", "status", "tally"),

@@ -63,6 +63,12 @@ def test_orders_are_carried_out_and_their_verdict_is_told(
     )
     server.wait_for_workers(2)
     ctl, shop = Control(path), server.folder / "shop.py"
+
+    def asked_for() -> int:
+        """Ask for something, and return how often workers have logged that they were asked."""
+        server.get("/")
+        return server.log_text().count("asked for /")
+
     # Somebody who never finishes a request keeps nobody waiting.
     slow = socket.socket(socket.AF_UNIX)
     slow.connect(str(path))
@@ -112,7 +118,7 @@ def test_orders_are_carried_out_and_their_verdict_is_told(
 
     # -- the log
     assert ctl("log-level", "debug") == (0, "log level: debug\n", "")
-    eventually(lambda: server.get("/") and server.log_text().count("asked for /") > 0)
+    eventually(lambda: asked_for() > 0)
     code, _, err = ctl("log-level", "loud")
     assert code == 1
     assert err.endswith(f"level='loud': expected one of {', '.join(WORDS)}\n")
@@ -121,8 +127,8 @@ def test_orders_are_carried_out_and_their_verdict_is_told(
     before = ctl.seats()
     assert ctl("reload") == (0, "release 2 serves with 2 workers\n", "")
     assert set(ctl.seats().values()).isdisjoint(before.values())
-    lines = server.log_text().count("asked for /")
-    eventually(lambda: server.get("/") and server.log_text().count("asked for /") > lines + 5)
+    lines = asked_for()
+    eventually(lambda: asked_for() > lines + 5)
 
     shop.write_text(BAD)
     before = ctl.seats()
