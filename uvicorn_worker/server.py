@@ -29,6 +29,7 @@ from uvicorn_worker.logs.tracing import trace
 from uvicorn_worker.loops import clean_up, new_event_loop
 from uvicorn_worker.options.declared import options_of
 from uvicorn_worker.options.files import load_env_file
+from uvicorn_worker.process.interruption import Interrupted
 from uvicorn_worker.process.signalled import SignalledServer
 from uvicorn_worker.process.single import SingleLife
 from uvicorn_worker.proxies.headers import trust_summary
@@ -199,8 +200,7 @@ class Server(SignalledServer):
             serving = loop.create_task(self._serve(sockets))
             while not serving.done():
                 self._turn(loop, serving)
-            if not self._was_interrupted(serving):
-                serving.result()
+            serving.result()
         finally:
             cycles = () if self._service is None else tuple(self._service.state.cycles)
             loop.run_until_complete(clean_up([cycle.task for cycle in cycles]))
@@ -216,10 +216,6 @@ class Server(SignalledServer):
                 raise SystemExit(EXIT_STOPPED) from None
             if not serving.done():
                 self._application_exited(exc)
-
-    def _was_interrupted(self, serving: asyncio.Task[None]) -> bool:
-        """Whether a signal came while the application was being loaded."""
-        return self.should_exit and isinstance(serving.exception(), KeyboardInterrupt)
 
     def _loop_complains(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         """Handle what nobody caught on the loop."""
@@ -269,13 +265,13 @@ class Server(SignalledServer):
             self._orders.attach(None)
             self._ended.set()
 
-    def _load(self) -> Application:
+    def _load(self) -> Application | None:
+        """Return the application, None where a signal has put an end to its loading."""
         load_env_file(self.config.env_file, os.environ)
-        self._loading = True
         try:
-            return trace(load_application(self.config, self.log))
-        finally:
-            self._loading = False
+            return trace(self._loading.run(lambda: load_application(self.config, self.log)))
+        except Interrupted:
+            return None
 
     def _say_why(self, exc: WorkerError) -> None:
         if isinstance(exc, LifespanError):

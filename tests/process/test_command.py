@@ -131,6 +131,32 @@ def test_a_signal_while_the_application_is_imported(command: StartCommand) -> No
     assert "Traceback" not in server.log_text()
 
 
+DYING = """
+import os, time
+class Dying:
+    def __del__(self):
+        with open(os.environ["MARKS"], "a") as marks:
+            marks.write("dying 0\\n")
+        time.sleep(60)
+Dying()
+time.sleep(60)
+"""
+
+
+def test_a_signal_in_a_destructor_of_the_imported_application(
+    command: StartCommand, tmp_path: Path
+) -> None:
+    (tmp_path / "dying.py").write_text(DYING)
+    server = command("dying:app", "--app-dir", str(tmp_path))
+    server.wait_for_mark("dying")
+
+    server.signal(signal.SIGTERM)  # what its handler raises there, Python ignores
+
+    assert server.wait_exit() == 0
+    assert "Traceback" not in server.log_text()
+    assert "ignored" not in server.log_text()
+
+
 def test_a_signal_while_the_application_starts(command: StartCommand) -> None:
     server = command(*BASIC, env={"STARTUP_SECONDS": "0.5"})
     server.wait_for_mark("starting")

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final
 
 from uvicorn_worker.errors import EXIT_STOPPED
 from uvicorn_worker.process.guard import Guard
+from uvicorn_worker.process.interruption import Interruption
 from uvicorn_worker.process.single import IDLE, IDLE_IN_A_HURRY, Orders
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ class SignalledServer:
 
     def __init__(self) -> None:
         self._orders = Orders()
-        self._loading = False
+        self._loading = Interruption()  # of the application
         self._overdue = False
         self._capturing = False
         self._guard: Guard | None = None
@@ -94,9 +95,12 @@ class SignalledServer:
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """SIGINT and SIGTERM: go when the work is done; the second time: go now."""
-        if self._loading:  # which may take its time, and there is nothing yet that could be lost
+        if self._loading.running:  # it may take its time, and nothing could be lost yet
+            if self._orders.stop:
+                self._arm_guard()
             self._orders.stop = True
-            raise KeyboardInterrupt
+            self._loading.strike(frame)
+            return
         if self._overdue:
             raise SystemExit(EXIT_STOPPED)
         if self._orders.stop:
