@@ -67,6 +67,7 @@ _RESERVED_AT, _BOOTED_AT, _HEARTBEAT = range(7, 10)
 _LOAD, _ACCEPTED = range(10, 12)
 
 _SEAT: Final = 13
+_EXPLAINED: Final = 14  # when the worker has said why its loop does not turn
 _BURIED: Final = 12  # the serial of the owner whose death was counted
 
 # Bytes of a room; pages that nobody writes to take no memory.
@@ -148,6 +149,15 @@ class Slot:
         """Say which seat the worker has; its successor has the same one."""
         if self._is_ours():
             self._board._ints[self._base + _SEAT] = seat
+
+    def explain(self, now: float) -> None:
+        """Say that the worker has logged why its loop does not turn; from any thread."""
+        if self._is_ours():
+            self._board._floats[self._base + _EXPLAINED] = now
+
+    def explained(self, since: float) -> bool:
+        """Return whether the worker has done so since that instant."""
+        return self._board._floats[self._base + _EXPLAINED] > since
 
     def set_phase(self, phase: Phase) -> None:
         """Say where the worker is in its life; READY after a boot is `Scoreboard.boot_succeeded`.
@@ -235,7 +245,7 @@ class Scoreboard:
         ints[base + _IN_FLIGHT] = ints[base + _CONNECTIONS] = ints[base + _TOTAL] = 0
         ints[base + _LOAD] = ints[base + _ACCEPTED] = ints[base + _SEAT] = 0
         floats[base + _RESERVED_AT] = now
-        floats[base + _BOOTED_AT] = floats[base + _HEARTBEAT] = 0.0
+        floats[base + _BOOTED_AT] = floats[base + _HEARTBEAT] = floats[base + _EXPLAINED] = 0.0
         ints[_USED] = max(ints[_USED], index + 1)
         ints[base + _PHASE] = BOOTING
         return Slot(self, index, generation, serial)

@@ -12,7 +12,6 @@ import contextlib
 import logging
 import os
 import signal
-import sys
 import threading
 import time
 from typing import TYPE_CHECKING, Any, Final
@@ -23,8 +22,8 @@ from uvicorn_supervisor.line import FAILED, REPORT
 from uvicorn_supervisor.mailbox import HANDLED, tell
 from uvicorn_supervisor.system import die_with_parent, set_title
 from uvicorn_supervisor.tenure import Tenure
+from uvicorn_supervisor.witness import Witness
 from uvicorn_worker.diagnostics.reports import Reports
-from uvicorn_worker.diagnostics.watchdog import Watchdog
 from uvicorn_worker.errors import (
     EXIT_ABORTED,
     EXIT_APP_EXITED,
@@ -51,6 +50,7 @@ if TYPE_CHECKING:
     from types import FrameType
 
     from uvicorn_supervisor.assignment import Assignment
+    from uvicorn_supervisor.witness import Doing
     from uvicorn_worker.asgi import Application
 
 UNBOUNDED: Final = 10.0**9  # seconds: as good as no limit
@@ -96,7 +96,13 @@ class Worker:
         self._loop: asyncio.AbstractEventLoop | None = None  # while it is run
         self._news: News | None = None
         self._service: Service | None = None
-        self._watchdog: Watchdog | None = None
+        self._witness = Witness(
+            self._reports,
+            plan.slot,
+            plan.seat,
+            plan.config.timeout_worker_healthcheck,
+            self._doing,
+        )
         self._title = ""
         self._level = 0  # as the bulletin has it; 0: as configured
         self._asked = plan.bulletin.asked(plan.slot.index)
@@ -202,13 +208,21 @@ class Worker:
                 raise SystemExit(EXIT_STOPPED) from None
             if not serving.done():
                 self._application_exited(exc)
+        except RuntimeError:  # the loop was stopped
+            if not (self.orders.aborted or self.orders.overdue):
+                raise
+            code = EXIT_ABORTED if self.orders.aborted else EXIT_STOPPED
+            raise SystemExit(code) from None
 
     def _loop_complains(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         exc = context.get("exception")
         if not isinstance(exc, (SystemExit, KeyboardInterrupt)):
             loop.default_exception_handler(context)
-        elif not (self.orders.aborted or self.orders.overdue):
-            self._application_exited(exc)  # uvloop keeps what a protocol raises to itself
+        # uvloop keeps what a protocol raises to itself.
+        elif self.orders.aborted or self.orders.overdue:
+            loop.stop()
+        else:
+            self._application_exited(exc)
 
     def _application_exited(self, exc: BaseException) -> None:
         """Others' requests are in flight: let them end before the process does."""
@@ -230,12 +244,7 @@ class Worker:
                 loop.call_soon_threadsafe(news.tell)
 
     def beaten(self) -> None:
-        limit = self.plan.config.timeout_worker_healthcheck
-        if limit:
-            if self._watchdog is None:
-                self._watchdog = Watchdog(limit / 2, self._report_stuck)
-                self._watchdog.start()
-            self._watchdog.beat()
+        self._witness.beat()
 
     def tell_supervisor(self) -> None:
         tell(self.plan.mailbox)
@@ -293,8 +302,7 @@ class Worker:
         asked = self.plan.bulletin.asked(self.slot.index)
         if asked != self._asked:
             self._asked = asked
-            cycles = () if self._service is None else tuple(self._service.state.cycles)
-            report = self._reports.live(frame, self._loop, cycles)
+            report = self._reports.live(frame, *self._doing())
             self.plan.line.say(REPORT, self.slot.generation, report)
 
     def _apply_level(self) -> None:
@@ -309,22 +317,10 @@ class Worker:
             self.orders.aborted = True
             end = time.monotonic() + ABORT_REPORT
             Guard(end, lambda: None, end, EXIT_ABORTED, self._reports.descriptor)
-            self.log.critical(
-                "Worker %d (pid %d) is stuck. %s", self.plan.seat, os.getpid(), self._where(frame)
-            )
+            words = self._witness.last_words(frame)
+            self.log.critical("Worker %d (pid %d) is stuck. %s", self.plan.seat, os.getpid(), words)
         raise SystemExit(EXIT_ABORTED)
 
-    def _report_stuck(self, silent: float) -> None:
-        """Called by the watchdog, in its thread."""
-        frame = sys._current_frames().get(threading.main_thread().ident or 0)
-        self.log.warning(
-            "Worker %d (pid %d): its event loop has not turned for %.1f s. %s",
-            self.plan.seat,
-            os.getpid(),
-            silent,
-            self._where(frame),
-        )
-
-    def _where(self, frame: FrameType | None) -> str:
-        cycles = () if self._service is None else tuple(self._service.state.cycles)
-        return self._reports.stuck(frame, self._loop, cycles)
+    def _doing(self) -> Doing:
+        """Return what the worker does now, for reports."""
+        return self._loop, () if self._service is None else tuple(self._service.state.cycles)

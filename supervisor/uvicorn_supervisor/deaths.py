@@ -21,7 +21,8 @@ class Death:
     memory_age: float = 0.0  # seconds since that sample
     oom: bool | None = None  # the kernel has killed for lack of memory; None: it does not tell
     in_flight: int = 0  # requests, at its last heartbeat
-    answered: int = 0  # requests
+    answered: int = 0  # requests, up to then
+    beat_age: float = 0.0  # seconds since then
     lived: float | None = None  # seconds since it was ready; None: it never was
 
 
@@ -31,9 +32,11 @@ def describe(death: Death) -> str:
     if death.lived is None:
         parts.append("it was not ready yet")
     else:
-        parts.append(f"{death.lived:.1f} s after it was ready, {death.answered} requests answered")
-    if death.in_flight:
-        parts.append(f"{death.in_flight} lost in flight")
+        parts.append(f"{death.lived:.1f} s after it was ready")
+        parts.append(
+            f"{death.answered} requests answered and {death.in_flight} in flight at its last "
+            f"heartbeat, {death.beat_age:.1f} s before"
+        )
     if death.memory is not None:
         mib = round(death.memory / MIB)
         parts.append(f"memory {mib} MiB, {death.memory_age:.0f} s before")

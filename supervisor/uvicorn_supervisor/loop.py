@@ -284,8 +284,7 @@ class Supervisor:
             case Prepare(release=release):
                 return self._nursery.prepare(release)
             case Examine():
-                self._system.kill(action.pid, INQUIRY)
-                return [self._observer.examine(action)]
+                return [self._examine(action)]
             case Tell(pid=pid, signal=number):
                 self._system.kill(pid, number)
             case Discard(release=release):
@@ -299,6 +298,13 @@ class Supervisor:
             case StartUpgrade() | EndUpgrade():
                 return self._upgrade(action)
         return []
+
+    def _examine(self, action: Examine) -> Event:
+        """Log why a worker's loop does not turn, and where, unless it has said so itself."""
+        slot = self._nursery.slots[action.number]
+        if not slot.explained(slot.snapshot().heartbeat):
+            self._system.kill(action.pid, INQUIRY)
+        return self._observer.examine(action)
 
     def _upgrade(self, action: StartUpgrade | EndUpgrade) -> list[Event]:
         """Start the new supervisor, or send it a signal."""

@@ -136,6 +136,7 @@ class Observer:
             oom=killed_for_memory(before, counts),
             in_flight=view.in_flight,
             answered=view.total,
+            beat_age=now - view.heartbeat,
             lived=None if worker.ready_at is None else now - worker.ready_at,
         )
         log.error("Worker %d (pid %d) has died: %s", worker.slot, worker.pid, describe(death))

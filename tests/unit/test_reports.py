@@ -8,6 +8,7 @@ import faulthandler
 import logging
 import os
 import signal
+import subprocess
 import sys
 import threading
 from typing import TYPE_CHECKING, Any
@@ -179,6 +180,56 @@ def _is_open(descriptor: int) -> bool:
     return True
 
 
+def test_what_has_been_said_is_not_said_again() -> None:
+    reports = Reports(None)
+    reports.apart = False
+
+    async def main() -> tuple[str, str, str, str]:
+        loop, frame = asyncio.get_running_loop(), sys._getframe()
+        other = threading.Thread(target=eventually, args=(done.is_set,), name="other")
+        other.start()
+        first, second = reports.stuck(frame, loop, []), reports.rest(frame, loop, [])
+        done.set()
+        other.join()
+        third = stuck_elsewhere(reports)
+        return first, second, third, reports.moved(frame)
+
+    done = threading.Event()
+    first, second, third, fourth = asyncio.run(main())
+
+    assert "in main\n" in first
+    assert second.startswith("It is where it was\nThread ")
+    assert "Thread other (most recent call last)" in second
+    assert "Tasks: 1\n" in second
+    assert "Requests in flight: 0" in second
+    assert third.startswith("It is here now")
+    assert "in stuck_elsewhere\n" in third
+    assert fourth.startswith("It is here now")
+
+
+def stuck_elsewhere(reports: Reports) -> str:
+    return reports.moved(sys._getframe())
+
+
+def test_a_hushed_abort_calls_the_handler_only(tmp_path: Path) -> None:
+    script = """
+import os, signal, sys
+from uvicorn_worker.diagnostics.reports import Reports
+reports = Reports(None)
+reports.install(lambda number, frame: print("handled"))
+reports.hush()
+signal.raise_signal(signal.SIGABRT)
+reports.follow_log()
+signal.raise_signal(signal.SIGABRT)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=tmp_path
+    )
+
+    assert done.stdout == "handled\nhandled\n"
+    assert done.stderr.count("Fatal Python error: Aborted") == 1
+
+
 # -- the watchdog
 
 
@@ -190,7 +241,7 @@ def test_the_watchdog_barks_once_when_nobody_beats() -> None:
         barks.append(silent)
         barked.set()
 
-    watchdog = Watchdog(0.05, bark)
+    watchdog = Watchdog((0.05, bark))
     watchdog.start()
 
     assert barked.wait(5)
@@ -200,3 +251,23 @@ def test_the_watchdog_barks_once_when_nobody_beats() -> None:
     watchdog.beat()
     assert barked.wait(5)
     assert len(barks) == 2
+
+
+def test_the_watchdog_raises_its_alarms_one_after_the_other() -> None:
+    barks: list[str] = []
+    last = threading.Event()
+
+    def end(silent: float) -> None:
+        barks.append("end")
+        last.set()
+
+    watchdog = Watchdog((0.02, lambda silent: barks.append("first")), (0.05, end))
+    watchdog.start()
+
+    assert last.wait(5)
+    assert eventually(lambda: watchdog.barked == 2)
+    assert barks == ["first", "end"]
+    last.clear()
+    watchdog.beat()
+    assert last.wait(5)
+    assert barks == ["first", "end"] * 2

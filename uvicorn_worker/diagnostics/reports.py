@@ -40,6 +40,7 @@ class Reports:
     def __init__(self, log: logging.Logger | None) -> None:
         self._log = log
         self._inquiry = 0  # the signal that asks for stacks, 0: none does
+        self._shown: list[str] = []  # the latest stack of the main thread in a report
         self.descriptor = STDERR
         # Whether the log is somewhere else than in a file: then `faulthandler`'s part is not there.
         self.apart = False
@@ -72,6 +73,10 @@ class Reports:
         if old != STDERR:
             os.close(old)
 
+    def hush(self) -> None:
+        """Write no stacks when SIGABRT comes, until `follow_log`: a thread has said what is new."""
+        faulthandler.disable()
+
     def live(
         self,
         frame: FrameType | None,
@@ -99,12 +104,38 @@ class Reports:
 
         `exchanges` are the calls of the application that have not returned (state.Exchange).
         """
-        parts = ["It is here (most recent call last):\n", *_stack(frame)]
+        self._shown = _stack(frame)
+        parts = ["It is here (most recent call last):\n", *self._shown]
         if loop is not None:
             parts += _running_task(loop)
             parts += _in_flight(exchanges, loop.time())
         if self.apart:
             parts += _other_threads(frame)
+        return "".join(parts).rstrip()
+
+    def moved(self, frame: FrameType | None) -> str:
+        """Return where the main thread is, if that is another place than in the latest report."""
+        before, self._shown = self._shown, _stack(frame)
+        if self._shown == before:
+            return "It is where it was"
+        return "".join(["It is here now (most recent call last):\n", *self._shown]).rstrip()
+
+    def rest(
+        self,
+        frame: FrameType | None,
+        loop: asyncio.AbstractEventLoop | None,
+        exchanges: Iterable[Any],
+    ) -> str:
+        """Return what `stuck` has not said: other threads, all tasks, and requests as of now.
+
+        Called in a thread that is not worth showing.
+        """
+        parts = [self.moved(frame), "\n"]
+        if not self.apart:  # else they were in the first report
+            parts += _other_threads(frame)
+        if loop is not None:
+            parts += _tasks(loop)
+            parts += _in_flight(exchanges, loop.time())
         return "".join(parts).rstrip()
 
 

@@ -77,7 +77,7 @@ class SignalledWorker(Worker):  # type: ignore[misc]  # Gunicorn ships no types
         super().notify()
         if self.timeout > 0:
             if self._watchdog is None:
-                self._watchdog = Watchdog(2 * self.timeout, self._report_stuck)
+                self._watchdog = Watchdog((2 * self.timeout, self._report_stuck))
                 self._watchdog.start()
             self._watchdog.beat()
 
@@ -170,7 +170,7 @@ class SignalledWorker(Worker):  # type: ignore[misc]  # Gunicorn ships no types
 
     def _report_abort(self, frame: FrameType | None) -> None:
         try:
-            known = self._watchdog is not None and self._watchdog.barked
+            known = self._watchdog is not None and self._watchdog.barked > 0
             self.log.critical(
                 "Worker (pid:%s) aborted.%s", self.pid, "" if known else f" {self._where(frame)}"
             )

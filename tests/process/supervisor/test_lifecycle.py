@@ -214,9 +214,11 @@ def test_a_blocked_worker_is_replaced_and_says_where(
     server.wait_for_workers(1, without=before)
 
     log = server.log_text()
-    assert "in block" in log
-    assert "/block?s=60" in log, "the request in flight"
+    assert log.count("in block\n") == 1, "its stack, once"
+    assert log.count("It is where it was") == 2, "before it is ended, and then"
+    assert log.count("GET /block?s=60 from") == 2, "the request in flight, as it gets older"
     assert "its event loop has not turned for 2." in log
+    assert "although threads of it still run" not in log
     assert server.get("/pid").status == 200
 
 
@@ -231,7 +233,9 @@ def test_a_worker_that_holds_the_interpreter_is_killed(
     server.wait_for_workers(1, without=before)
 
     eventually(lambda: not alive(min(before)))
-    assert "aborted -> killed" in server.log_text()
+    log = server.log_text()
+    assert "aborted -> killed" in log
+    assert "in cblock" in log, "the stack, although no thread can run"
 
 
 def test_a_stopped_worker_is_told_apart(supervisor: StartSupervisor) -> None:

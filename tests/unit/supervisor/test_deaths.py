@@ -15,8 +15,9 @@ from uvicorn_supervisor.deaths import MIB, Death, describe, killed_for_memory
     [
         (Death(code=3), "exit code 3; it was not ready yet"),
         (
-            Death(code=-signal.SIGSEGV, lived=12.34, answered=7, in_flight=2),
-            "killed by SIGSEGV; 12.3 s after it was ready, 7 requests answered; 2 lost in flight",
+            Death(code=-signal.SIGSEGV, lived=12.34, answered=7, in_flight=2, beat_age=0.42),
+            "killed by SIGSEGV; 12.3 s after it was ready; "
+            "7 requests answered and 2 in flight at its last heartbeat, 0.4 s before",
         ),
         (
             Death(code=-signal.SIGKILL, oom=True, memory=512 * MIB, memory_age=3.0),
