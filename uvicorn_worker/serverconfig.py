@@ -71,6 +71,13 @@ def header_fields(value: object) -> str | None:
     return None
 
 
+def mount_point(value: object) -> str | None:
+    """Check the path below which an application is reached."""
+    if re.fullmatch(r"[^\x00-\x20?#]*", str(value)) and "://" not in str(value):
+        return None
+    return "expected a path such as '/api'"
+
+
 def paths(value: object) -> str | None:
     """Check paths as clients send them."""
     if isinstance(value, Sequence) and all(str(path).startswith("/") for path in value):
@@ -121,7 +128,7 @@ class ServerConfig:
 
     # -- what the application and the client see
     root_path: str = setting(
-        "", "mount point of the application, cut off by a proxy", group=RESPONSES
+        "", "mount point of the application, cut off by a proxy", mount_point, group=RESPONSES
     )
     server_header: bool = setting(True, "send a Server field", kind=SWITCH, group=RESPONSES)
     date_header: bool = setting(True, "send a Date field", kind=SWITCH, group=RESPONSES)
@@ -137,6 +144,12 @@ class ServerConfig:
         "",
         "path of requests that the server answers itself: 200, or 503 while it drains",
         one_path,
+        group=RESPONSES,
+    )
+    request_id: bool = setting(
+        False,
+        "give requests an X-Request-ID, or keep the one they have, and answer with it",
+        kind=SWITCH,
         group=RESPONSES,
     )
     sendfile: bool = setting(
@@ -349,6 +362,8 @@ class ServerConfig:
 
     def __post_init__(self) -> None:
         check_fields(self)
+        if self.root_path:  # `api` and `/api/` mean the same as `/api`; ASGI wants the last
+            object.__setattr__(self, "root_path", f"/{self.root_path.strip('/')}".rstrip("/"))
 
     def __repr__(self) -> str:
         return describe(self)

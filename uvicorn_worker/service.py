@@ -12,6 +12,7 @@ import os
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
+from uvicorn_worker.application.identity import identified
 from uvicorn_worker.application.lifespan import Lifespan
 from uvicorn_worker.errors import ConfigError
 from uvicorn_worker.http1.connection import HTTPConnection
@@ -70,7 +71,7 @@ class Service:
         forwarding = ForwardingPolicy(config, os.environ, lambda text: log.warning("%s", text))
         self.state = state = HTTPState(
             config,
-            app,
+            identified(app) if config.request_id else app,
             loop,
             log,
             reader=RequestReader(

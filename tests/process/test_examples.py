@@ -75,3 +75,22 @@ def test_hello_answers_curl(serve: Callable[..., RunningGunicorn]) -> None:
     head = curl("--head", url(server, "/")).splitlines()
     assert head[0] == "HTTP/1.1 200 OK"
     assert "content-length: 14" in head
+
+
+def test_opentelemetry_traces_from_workers_that_were_forked_later(
+    serve: Callable[..., RunningGunicorn],
+) -> None:
+    server = serve("opentelemetry_app", "--preload", "--workers", "2")
+    traces = [f"{number:032x}" for number in range(1, 11)]
+
+    for trace in traces:
+        fields = {"traceparent": f"00-{trace}-00000000000000aa-01"}
+        assert httpx.get(url(server, "/"), headers=fields).text == f"Hello, trace {trace}!\n"
+    workers = server.worker_pids()
+    server.stop()
+
+    log = server.log_text()
+    for trace in traces:
+        assert log.count(f'"trace_id": "0x{trace}"') >= 2, "the request's span and its part"
+    assert '"parent_id": "0x00000000000000aa"' in log
+    assert any(f'"service.instance.id": "worker-{pid}"' in log for pid in workers)

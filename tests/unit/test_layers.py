@@ -61,8 +61,8 @@ WORKER = Layers(
         ("logs.builtin", "logs.lineformat", "logs.textlines"),
         ("logs.atoms",),
         ("logs.exchanges", "logs.linesink", "logging"),
-        ("logs.jsonlines",),
-        ("logs.records", "logs.remembered"),
+        ("application.identity", "logs.jsonlines"),
+        ("logs.records", "logs.remembered", "logs.requestid"),
         (
             "http1.body",
             "http1.files",

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, ClassVar, Final, Literal
 
 from uvicorn_worker.logs.records import AccessArgs
 from uvicorn_worker.logs.remembered import Remembered
+from uvicorn_worker.logs.requestid import current, find_names
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,12 +21,11 @@ quote: Final[Callable[[str], str]] = json.encoder.encode_basestring_ascii
 encode: Final = json.JSONEncoder(allow_nan=False, default=repr).encode
 # What `extra` cannot name.
 OWN_KEYS: Final = frozenset({"time", "level", "logger", "exception", "stack"})
+WITH_ID: Final = OWN_KEYS | {"request_id"}
 ACCESS_KEYS: Final = frozenset({
     "client", "method", "path", "query", "http_version", "status", "bytes", "duration",
-    "request_id",
+    "request_id", "trace_id", "span_id",
 })  # fmt: skip
-NAMING: Final = frozenset({b"x-request-id", b"traceparent"})  # fields of requests
-MAX_ID: Final = 200  # characters of a request's identification: it comes from outside
 
 
 class JsonFormatter(logging.Formatter):
@@ -35,7 +35,9 @@ class JsonFormatter(logging.Formatter):
     there are any; then whatever was given as `extra`, as its `repr` where JSON has no such value,
     under `extra_NAME` where the name is taken.
     Access records have `client`, `method`, `path`, `query`, `http_version`, `status`, `bytes`,
-    `duration` (seconds) and `request_id`: X-Request-ID, else the trace-id of `traceparent`.
+    `duration` (seconds), `request_id` (X-Request-ID, else the trace-id of `traceparent`), and
+    `trace_id` and `span_id`: the trace, and the caller's span in it. With `--request-id`, all that
+    is logged while a request is answered has its `request_id`.
     """
 
     # Not those of `logging` itself, nor those that other formatters leave behind.
@@ -68,6 +70,9 @@ class JsonFormatter(logging.Formatter):
             args = record.args
             parts.append(self._request(args, args.exchange, args.duration)[1])
             taken = OWN_KEYS | ACCESS_KEYS
+        elif request_id := current.get():
+            parts.append(f'"request_id": {quote(request_id)}')
+            taken = WITH_ID
         if record.exc_info and not record.exc_text:
             record.exc_text = self.formatException(record.exc_info)
         if record.exc_text:
@@ -108,9 +113,11 @@ class JsonFormatter(logging.Formatter):
             f'"http_version": "{http_version}", "status": {status}, "bytes": {exchange.sent}, '
             f'"duration": {duration:.6f}'
         )
-        request_id = find_request_id(exchange)
+        request_id, trace_id, span_id = find_names(exchange)
         if request_id:
             text = f'{text}, "request_id": {quote(request_id)}'
+        if trace_id:
+            text = f'{text}, "trace_id": "{trace_id}", "span_id": "{span_id}"'
         return (
             f'{client} - \\"{method} {quoted[full_path]} HTTP/{http_version}\\" {status}',
             text,
@@ -135,21 +142,6 @@ def _path_members(full_path: str) -> str:
     path, mark, query = full_path.partition("?")
     members = f'"path": {quote(path)}'
     return f'{members}, "query": {quote(query)}' if mark else members
-
-
-def find_request_id(exchange: Exchange) -> str:
-    """Return what names a request across services, empty where it has no name.
-
-    X-Request-ID, else the trace-id of `traceparent` (W3C Trace Context, section 3.2.2.3).
-    """
-    trace_id = ""
-    for name, value in exchange.request_headers:
-        if name in NAMING:
-            if name == b"x-request-id" and value:
-                return value[:MAX_ID].decode("latin-1")
-            if name == b"traceparent" and value.count(b"-") >= 3:
-                trace_id = value.split(b"-", 2)[1][:MAX_ID].decode("latin-1")
-    return trace_id
 
 
 def _message(record: logging.LogRecord) -> str:
