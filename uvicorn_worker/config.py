@@ -27,7 +27,7 @@ from uvicorn_worker.options.values import (
     choice,
     optional,
 )
-from uvicorn_worker.serverconfig import LIMITS, ServerConfig
+from uvicorn_worker.serverconfig import LIMITS, ServerConfig, paths
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -60,6 +60,12 @@ def _log_level(value: object) -> bool:
     return value in LEVELS.choices or (isinstance(value, int) and not isinstance(value, bool))
 
 
+def _tls_version(value: object) -> str | None:
+    return None if value in TLS_VERSIONS else f"expected one of {', '.join(map(str, TLS_VERSIONS))}"
+
+
+# PROTOCOL_TLS_SERVER, PROTOCOL_TLS, PROTOCOL_TLSv1_2, _1 and PROTOCOL_TLSv1 of the module `ssl`.
+TLS_VERSIONS: Final = (17, 2, 5, 4, 3)
 LEVELS: Final = choice("critical", "error", "warning", "info", "debug", "trace")
 # Code may also give a number, as `logging` has them.
 LOG_LEVEL: Final = optional(dataclasses.replace(LEVELS, accepts=_log_level))
@@ -223,6 +229,7 @@ class Config(ServerConfig):
     access_log_skip: Sequence[str] = setting(
         (),
         "path whose requests are logged only if they fail; may be repeated",
+        paths,
         kind=LIST,
         group=LOGGING,
     )
@@ -239,7 +246,7 @@ class Config(ServerConfig):
         None, "password of the private key", kind=optional(TEXT), group=TLS, secret=True
     )
     ssl_version: int = setting(
-        17, "protocol version, as a number of the module ssl", at_least(0), group=TLS
+        17, "protocol version, as a number of the module ssl", _tls_version, group=TLS
     )
     ssl_cert_reqs: int = setting(
         0, "client certificates: 0 none, 1 optional, 2 required", between(0, 2), group=TLS

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 from typing import TYPE_CHECKING, Any
@@ -58,6 +59,12 @@ USAGE = [
     (f"{A} --ws-per-message-deflate perhaps", "--ws-per-message-deflate='perhaps'"),
     (f"{A} --timeout-keep-alive 2y", "--timeout-keep-alive='2y': expected seconds"),
     (f"{A} --timeout-keep-alive=-1", "--timeout-keep-alive=-1.0: expected a number"),
+    (f"{A} --timeout-keep-alive inf", "--timeout-keep-alive=inf: expected seconds"),
+    (f"{A} --ws-ping-interval nan", "--ws-ping-interval=nan: expected seconds"),
+    (f"{A} --timeout-graceful-shutdown 1e999", "--timeout-graceful-shutdown=inf: expected seconds"),
+    (f"{A} --root-path http://a/api", "--root-path='http://a/api': expected a path"),
+    (f"{A} --access-log-skip health", "--access-log-skip=('health',): expected paths"),
+    (f"{A} --ssl-version 99", "--ssl-version=99: expected one of 17, 2, 5, 4, 3"),
     (f"{A} --limit-concurrency 0", "--limit-concurrency=0: expected a number of at least 1"),
     (f"{A} --limit-max-requests many", "--limit-max-requests='many'"),
     (f"{A} --backlog none", "--backlog='none': expected a whole number"),
@@ -209,7 +216,7 @@ def test_every_option_means_the_same_everywhere(
     texts = {
         "app": "x:y", "bind": "a:1", "fd": "7", "forwarded_allow_ips": "10.0.0.1",
         "forwarder_headers": "X_A", "headers": "A:1", "host": "h",
-        "proxy_allow_ips": "10.0.0.2", "secure_scheme_headers": "X=y",
+        "proxy_allow_ips": "10.0.0.2", "root_path": "/api", "secure_scheme_headers": "X=y",
         "timeout_request_exempt": "/events", "workers": "1",
     }  # fmt: skip
     kind, flags = OPTIONS[name].kind, OPTIONS[name].flags
@@ -240,10 +247,11 @@ def _another(name: str) -> str:
         return next(word for word in option.kind.choices if word != option.default)
     if isinstance(option.default, bool):
         return "false" if option.default else "true"
-    for text in ("1", "true"):
-        value = option.parse(text, name)
-        if option.problem(value) is None and value != option.default:
-            return text
+    for text in ("1", "true", "/1", "5"):
+        with contextlib.suppress(ValueError):  # not of its kind
+            value = option.parse(text, name)
+            if option.problem(value) is None and value != option.default:
+                return text
     raise AssertionError(f"no value for {name}")
 
 
@@ -368,7 +376,11 @@ def test_a_password_on_the_command_line_is_a_risk() -> None:
         ("use_colors", {"log_format": "json"}, "log_format text"),
         ("log_format", {"log_config": None}, "log_config"),
         ("ws_max_size", {"ws": "none"}, "WebSockets, and ws is none"),
-        ("uds_mode", {}, "a UNIX socket to listen on"),
+        ("uds_mode", {}, "the file of a UNIX socket to listen on"),
+        ("uds_mode", {"uds": "@a"}, "the file of a UNIX socket to listen on"),
+        ("limit_connection_age_jitter", {}, "limit_connection_age"),
+        ("timeout_request_exempt", {}, "timeout_request"),
+        ("ws_ping_timeout", {"ws_ping_interval": None}, "ws_ping_interval"),
         ("forwarded_allow_ips", {"proxy_headers": False}, "proxy_headers"),
         ("proxy_allow_ips", {}, "proxy_protocol"),
         ("ssl_version", {}, "ssl_certfile"),

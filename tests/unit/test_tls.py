@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.support.certificates import PASSWORD, Authority, encrypt_key
-from uvicorn_worker.config import Config
+from uvicorn_worker.config import TLS_VERSIONS, Config
 from uvicorn_worker.errors import ConfigError
-from uvicorn_worker.tls.context import Loaded
+from uvicorn_worker.tls.context import PROTOCOLS, Loaded
 from uvicorn_worker.tls.renewal import TLSContexts, make_tls
 
 if TYPE_CHECKING:
@@ -179,7 +179,7 @@ def test_clients_are_asked_for_certificates(number: int, site: Site) -> None:
             {"certfile": "one.pem", "keyfile": "encrypted.key", "keyfile_password": "x" * 2000},
             ["encrypted.key", "ssl_keyfile_password is wrong"],
         ),
-        (ONE | {"version": 16}, ["ssl_version=16", "expected one of 17, 2, 5"]),
+        ({"version": 16}, ["ssl_version=16", "expected one of 17, 2, 5"]),
         (ONE | {"ciphers": "TYPO"}, ["ssl_ciphers='TYPO'", "openssl ciphers"]),
         (ONE | {"ciphers": ""}, ["ssl_ciphers=''"]),
         (ONE | {"cert_reqs": 2}, ["ssl_cert_reqs=2 needs ssl_ca_certs"]),
@@ -446,3 +446,7 @@ def test_who_may_lose_access_says_so_to_those_who_look_for_it(
 
     assert not tls.reload()
     assert [record.levelname for record in caplog.records] == ["DEBUG"]
+
+
+def test_every_version_of_the_option_has_its_protocols() -> None:
+    assert tuple(PROTOCOLS) == TLS_VERSIONS

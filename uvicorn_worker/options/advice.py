@@ -31,6 +31,12 @@ class Void(NamedTuple):
 
 
 VOIDS: Final = (
+    Void(
+        ("limit_connection_age_jitter",),
+        "limit_connection_age",
+        lambda c: not c.limit_connection_age,
+    ),
+    Void(("timeout_request_exempt",), "timeout_request", lambda c: not c.timeout_request),
     Void(("limit_max_requests_jitter",), "limit_max_requests", lambda c: not c.limit_max_requests),
     Void(("access_log_format", "access_log_skip"), "access_log", lambda c: not c.access_log),
     Void(("use_colors",), "log_format text", lambda c: c.log_format == "json"),
@@ -47,9 +53,14 @@ VOIDS: Final = (
         lambda c: c.ws == "none",
     ),
     Void(
+        ("ws_ping_timeout",),
+        "ws_ping_interval",
+        lambda c: c.ws != "none" and not c.ws_ping_interval,
+    ),
+    Void(
         ("uds_mode",),
-        "a UNIX socket to listen on",
-        lambda c: not any(isinstance(bind, Unix) for bind in binds_of(c)),
+        "the file of a UNIX socket to listen on",
+        lambda c: not any(isinstance(bind, Unix) and not bind.abstract for bind in binds_of(c)),
     ),
     Void(
         ("forwarded_allow_ips", "secure_scheme_headers"),

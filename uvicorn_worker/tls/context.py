@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from uvicorn_worker.config import Config
 
-# What `ssl_version` may be, by the numbers of the module ssl: the oldest and newest protocol.
+# What `config.TLS_VERSIONS` mean: the oldest and newest protocol.
 # PROTOCOL_TLS and PROTOCOL_TLS_SERVER leave the choice to both ends, from TLS 1.2 on: RFC 8996
 # has withdrawn what is older, so that has to be asked for by name.
 _NEWEST: Final = ssl.TLSVersion.MAXIMUM_SUPPORTED
@@ -141,9 +141,6 @@ def _usual_context(config: Config) -> ssl.SSLContext:
 
 
 def _set_protocol(context: ssl.SSLContext, number: int) -> None:
-    if number not in PROTOCOLS:
-        expected = ", ".join(f"{int(known)}" for known in PROTOCOLS)
-        raise ConfigError(f"ssl_version={number}: expected one of {expected} (module ssl), or none")
     oldest, newest = PROTOCOLS[number]
     with contextlib.ExitStack() as stack:
         if number in OBSOLETE:
