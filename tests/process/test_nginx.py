@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import pwd
 import re
 import shutil
-import socket
-import subprocess
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.support.proxies import listening, nginx
 from tests.support.replies import ask
 
 if TYPE_CHECKING:
@@ -19,25 +16,14 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.support.command import RunningCommand, StartCommand
+    from tests.support.proxies import Address
 
-    Address = tuple[str, int]
-
-pytestmark = pytest.mark.skipif(shutil.which("nginx") is None, reason="no nginx")
+pytestmark = pytest.mark.skipif(
+    shutil.which("nginx") is None, reason="needs nginx: apt-get install nginx"
+)
 
 # What people write: the customary fields; what the standard wants; and nothing at all.
 CONFIG = """
-daemon off;
-{user}
-pid {folder}/nginx.pid;
-error_log stderr;
-events {{}}
-http {{
-    access_log off;
-    client_body_temp_path {folder}/body;
-    proxy_temp_path {folder}/proxy;
-    fastcgi_temp_path {folder}/fastcgi;
-    uwsgi_temp_path {folder}/uwsgi;
-    scgi_temp_path {folder}/scgi;
     proxy_http_version 1.1;
     server {{
         listen {host}:{port};
@@ -56,7 +42,6 @@ http {{
                 '$http_forwarded, for="$remote_addr:$remote_port";proto=https;host="$http_host"';
         }}
     }}
-}}
 """
 
 
@@ -73,23 +58,12 @@ def backend(command: StartCommand) -> RunningCommand:
 
 @pytest.fixture
 def front(backend: RunningCommand, tmp_path: Path) -> Iterator[Address]:
-    """Where nginx listens, on a socket that it inherits."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
+    """Where nginx listens."""
+    with listening() as listener:
         host, port = listener.getsockname()
-        config = tmp_path / "nginx.conf"
-        # Root's workers become somebody else, who may not enter the folders of a test.
-        user = "" if os.getuid() else f"user {pwd.getpwuid(0).pw_name};"
-        config.write_text(
-            CONFIG.format(folder=tmp_path, host=host, port=port, backend=backend.address, user=user)
-        )
-        process = subprocess.Popen(
-            ["nginx", "-p", str(tmp_path), "-c", str(config), "-e", "stderr"],
-            pass_fds=[listener.fileno()],
-            env={**os.environ, "NGINX": f"{listener.fileno()};"},
-        )
-    yield host, port
-    process.terminate()
-    assert process.wait(10) == 0
+        http = CONFIG.format(host=host, port=port, backend=backend.address)
+        with nginx(tmp_path, http, listener) as address:
+            yield address
 
 
 def told(front: Address, path: str, **fields: str) -> dict[str, Any]:

@@ -60,6 +60,14 @@ def without_comments(text: str) -> str:
     return "".join(line for line in lines if not line.lstrip().startswith("#"))
 
 
+def listening() -> socket.socket:
+    """Return a socket for a proxy to inherit; the caller closes it."""
+    listener = socket.create_server(("127.0.0.1", 0), backlog=2048)
+    # As nginx passes its sockets on: of two workers one accepts, the other one must not block.
+    listener.setblocking(False)
+    return listener
+
+
 @contextlib.contextmanager
 def running(
     command: Sequence[str],
@@ -99,7 +107,7 @@ def running(
 
 @contextlib.contextmanager
 def nginx(folder: Path, http: str, listener: socket.socket) -> Iterator[Address]:
-    """Run nginx with the block `http` on `listener`, which it says as HOST:PORT; yield that."""
+    """Run nginx with the block `http`, which listens on the address of `listener`; yield that."""
     # Root's workers become somebody else, who may not enter the folders of a test.
     user = "" if os.getuid() else f"user {pwd.getpwuid(0).pw_name};"
     config = folder / "nginx.conf"
@@ -108,15 +116,14 @@ def nginx(folder: Path, http: str, listener: socket.socket) -> Iterator[Address]
     command = ["nginx", "-p", str(folder), "-c", str(config), "-e", "stderr"]
     fd = listener.fileno()
     with running(command, folder, env={"NGINX": f"{fd};"}, pass_fds=[fd]):
+        listener.close()  # ours: a proxy that has gone refuses
         yield host, port
 
 
 @contextlib.contextmanager
 def deployed_nginx(folder: Path, upstream: str, servers: Sequence[str]) -> Iterator[Address]:
     """Run nginx with deploy/nginx/site.conf and an upstream-*.conf, before `servers` in order."""
-    with socket.create_server(("127.0.0.1", 0), backlog=2048) as listener:
-        # As nginx passes its sockets on: of its two workers one accepts, the other must not block.
-        listener.setblocking(False)
+    with listening() as listener:
         host, port = listener.getsockname()
         site = (DEPLOY / "nginx" / "site.conf").read_text()
         files = {"site.conf": with_places(site, {"listen 80;": f"listen {host}:{port};"})}
@@ -127,14 +134,13 @@ def deployed_nginx(folder: Path, upstream: str, servers: Sequence[str]) -> Itera
             (folder / name).write_text(written)
         http = "\n".join(f"include {folder}/{name};" for name in files)
         with nginx(folder, http, listener) as address:
-            listener.close()  # ours: a proxy that has gone refuses
             yield address
 
 
 @contextlib.contextmanager
 def deployed_haproxy(folder: Path, server: str) -> Iterator[Address]:
     """Run HAProxy with deploy/haproxy/haproxy.cfg before the UNIX socket `server`."""
-    with socket.create_server(("127.0.0.1", 0), backlog=2048) as listener:
+    with listening() as listener:
         address = listener.getsockname()
         text = without_comments((DEPLOY / "haproxy" / "haproxy.cfg").read_text())
         places = {"bind :80": f"bind fd@{listener.fileno()}", "unix@/run/shop/http.sock": server}
