@@ -38,8 +38,9 @@ if TYPE_CHECKING:
 
 JSON: Final = "application/json"
 
-# Half of the scoreboard: at a reload there may be two workers in a seat.
-MOST_WORKERS: Final = 500
+# Far more than anybody has processors for; each of them takes the supervisor time every second, and
+# with those that boot and drain they have to fit on the scoreboard.
+MOST_WORKERS: Final = 256
 
 # A loop that turns reports within milliseconds; Python code that computes, when it is interrupted.
 TO_REPORT: Final = 3.0  # seconds

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import select
 import socket
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -69,6 +70,13 @@ def say(sock: socket.socket, word: Word) -> None:
     text = word.text
     if len(text) > LONGEST_TEXT:
         text = text[:LONGEST_TEXT] + "\n... and more\n"
+    data = json.dumps(word._replace(text=text), ensure_ascii=False).encode(errors="replace")
     with contextlib.suppress(OSError):
-        sock.settimeout(TO_SAY)
-        sock.send(json.dumps(word._replace(text=text), ensure_ascii=False).encode(errors="replace"))
+        sock.setblocking(False)
+        try:
+            sock.send(data)
+        except BlockingIOError:  # others have said much, which is being read
+            poll = select.poll()
+            poll.register(sock, select.POLLOUT)
+            poll.poll(TO_SAY * 1000)
+            sock.send(data)

@@ -27,10 +27,6 @@ if TYPE_CHECKING:
 log: Final = logging.getLogger("uvicorn.supervisor")
 
 
-def _no_routes(scene: Scene) -> Routes:
-    return {}
-
-
 # By the option that opens the counter; there is more to the other two.
 ROUTES: Final[Mapping[str, Callable[[Scene], Routes]]] = {
     METRICS: monitoring.routes,

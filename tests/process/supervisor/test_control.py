@@ -92,7 +92,7 @@ def test_orders_are_carried_out_and_their_verdict_is_told(
     for wrong in ("0", "-1", "many", "99999"):
         code, _, err = ctl("scale", "--", wrong)
         assert code == 1
-        assert f"count='{wrong}': expected a number from 1 to 500" in err
+        assert f"count='{wrong}': expected a number from 1 to 256" in err
 
     # -- one of them
     assert ctl("recycle", "2") == (0, "it has been replaced\n", "")
