@@ -15,6 +15,7 @@ Message = dict[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 
+MARK = "/mark"  # the target that `marked` marks
 CHUNKS = 16
 CHUNK = b"c" * 1024
 

@@ -23,13 +23,13 @@ from tests.benchmarks.servers import Target
 from tests.support.waiting import eventually
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from tests.benchmarks.environments import Environment
     from tests.benchmarks.servers import Launch
     from tests.benchmarks.workloads import Workload
 
-SERVED = ("apps.py", "fastapi_app.py", "floor.py")
+SERVED = ("apps.py", "fastapi_app.py", "floor.py", "marked.py")
 START_TIMEOUT = 20.0  # seconds; FastAPI's import is the slowest part
 STOP_TIMEOUT = 8.0
 PAUSE = 0.001  # seconds between looks at a server that starts: its time is measured
@@ -94,8 +94,12 @@ def running(
     *,
     cpu: int | None = None,
     variables: dict[str, str] | None = None,
+    under: Sequence[str] = (),
+    timeout: float = START_TIMEOUT,
 ) -> Iterator[RunningServer]:
     """Serve the workload's application until the block ends.
+
+    `under`: a command that runs the server's, such as valgrind's. `timeout`: seconds for its start.
 
     Raises:
         ServerProblem: it did not start, or it is not the one that the launch means.
@@ -106,9 +110,9 @@ def running(
             shutil.copy(Path(__file__).with_name(served), folder)
         if launch.worker_package:
             _demand_right_package(launch, environment, name)
-        server = _start(launch, workload, environment, folder, cpu, variables or {})
+        server = _start(launch, workload, environment, folder, cpu, variables or {}, under)
         try:
-            _await_listening(server)
+            _await_listening(server, timeout)
             yield server
         finally:
             _stop(server.process)
@@ -157,6 +161,7 @@ def _start(
     folder: Path,
     cpu: int | None,
     variables: dict[str, str],
+    under: Sequence[str] = (),
 ) -> RunningServer:
     with socket.create_server(("127.0.0.1", 0)) as sock:
         port = sock.getsockname()[1]
@@ -165,7 +170,7 @@ def _start(
     log = folder / "server.log"
     with log.open("wb") as output, pinned(cpu):
         process = subprocess.Popen(
-            [environment.python, *command],
+            [*under, environment.python, *command],
             cwd=folder,
             env=environment.variables() | {"HOME": str(folder)} | variables,  # control socket
             stdin=subprocess.DEVNULL,
@@ -186,7 +191,7 @@ def _demand_right_package(launch: Launch, environment: Environment, folder: str)
         raise ServerProblem(f"uvicorn_worker is the wrong package: {found}")
 
 
-def _await_listening(server: RunningServer) -> None:
+def _await_listening(server: RunningServer, timeout: float) -> None:
     def listening() -> bool:
         if server.process.poll() is not None:
             raise ServerProblem(f"ended ({server.process.returncode}): {server.last_words()}")
@@ -197,11 +202,9 @@ def _await_listening(server: RunningServer) -> None:
         return True
 
     try:
-        eventually(listening, timeout=START_TIMEOUT)
+        eventually(listening, timeout=timeout)
     except AssertionError as exc:
-        raise ServerProblem(
-            f"does not listen after {START_TIMEOUT:g} s: {server.last_words()}"
-        ) from exc
+        raise ServerProblem(f"does not listen after {timeout:g} s: {server.last_words()}") from exc
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:
