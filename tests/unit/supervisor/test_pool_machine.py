@@ -4,11 +4,13 @@
   is told to go leaves enough behind, unless there was no memory for two.
 - No pid gets a signal that is not, or no longer, a worker's (the driver sees to it).
 - The loop always has a next deadline, or nothing to wait for (the driver as well).
+- Whoever has given an order is told what became of it, once the pool has come to rest.
 - Left alone with workers that boot, the pool comes to rest with as many as it is to have.
 """
 
 from __future__ import annotations
 
+from signal import SIGURG
 from typing import TYPE_CHECKING
 
 from hypothesis import HealthCheck, settings
@@ -30,12 +32,15 @@ from uvicorn_supervisor.messages import (
     ForkFailed,
     Leaving,
     More,
+    Notify,
     Observed,
     Prepared,
     PrepareFailed,
     Quit,
+    Recycle,
     Reload,
     Reopen,
+    Resize,
     Stop,
     Tell,
     Tick,
@@ -45,10 +50,12 @@ from uvicorn_supervisor.messages import (
     Upgrading,
     Withdraw,
 )
+from uvicorn_supervisor.verdicts import Replaced, Serves, Upgraded
 
 if TYPE_CHECKING:
     from uvicorn_supervisor.lifecycle import Worker
     from uvicorn_supervisor.messages import Action, Event
+    from uvicorn_supervisor.verdicts import Goal
 
 # Short limits: their deadlines are met within a run of some dozen events.
 LIMITS = Limits(
@@ -109,6 +116,7 @@ class AnyOrder(RuleBasedStateMachine):
             | {"max_replacing": replacing}
         )
         self.drive = Machine(count, limits)
+        self.goals: list[Goal] = []
         self.drive.send(Reload())
 
     def workers(self, *states: object) -> list[Worker]:
@@ -175,9 +183,26 @@ class AnyOrder(RuleBasedStateMachine):
 
     # -- people
 
-    @rule(event=st.sampled_from([Reload(), More(), Fewer(), Reopen(), Upgrade()]))
+    @rule(event=st.sampled_from([More(), Fewer(), Resize(2, "control"), Reopen(), Notify(SIGURG)]))
     def order(self, event: Event) -> None:
         self.drive.send(event)
+
+    @rule(alone=st.booleans())
+    def reload(self, alone: bool) -> None:
+        self.goals.append(Serves.after_reload(self.drive.pool, alone=alone))
+        self.drive.send(Reload())
+
+    @rule()
+    def start_upgrade(self) -> None:
+        self.goals.append(Upgraded.after_upgrade(self.drive.pool))
+        self.drive.send(Upgrade())
+
+    @precondition(lambda self: self.workers(READY))
+    @rule(data=st.data())
+    def recycle(self, data: st.DataObject) -> None:
+        worker = data.draw(st.sampled_from(self.workers(READY)))
+        self.goals.append(Replaced(worker.number))
+        self.drive.send(Recycle(worker.number, "told so"))
 
     @rule(event=st.sampled_from([Upgrading(9), UpgradeFailed("exit code 1"), Reload(), Fewer()]))
     def upgrade(self, event: Event) -> None:
@@ -220,6 +245,9 @@ class AnyOrder(RuleBasedStateMachine):
                 drive.send(Observed(worker.number, drive.now))
             drive.send(Tick())
         pool = drive.pool
+        if pool.successor.attempts > pool.successor.failed:  # the system always answers
+            drive.send(UpgradeFailed("exit code 1"))
+        assert [one for one in self.goals if one.verdict(pool) is None] == [], drive.state()
         if pool.ending:
             assert drive.exit_code is not None, drive.state()
         elif pool.releases.serving:
