@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from uvicorn_worker.errors import ConfigError
@@ -19,6 +19,7 @@ from uvicorn_worker.options.values import (
     MODE,
     OBJECT,
     PATH,
+    SECONDS,
     SWITCH,
     TEXT,
     Kind,
@@ -30,7 +31,9 @@ from uvicorn_worker.options.values import (
 from uvicorn_worker.serverconfig import LIMITS, ServerConfig, paths
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    import asyncio
+    import socket
+    from collections.abc import Awaitable, Callable, Sequence
 
 InterfaceName = Literal["auto", "asgi3", "asgi2", "wsgi"]
 LogFormat = Literal["text", "json"]
@@ -111,6 +114,10 @@ def default_logging() -> dict[str, Any]:
 LOGGING_CONFIG: Final = default_logging()
 
 
+def _no_http2(value: object) -> str | None:
+    return "HTTP/2 is not served here; a proxy in front can" if value else None
+
+
 def _show_log_config(value: object) -> str:
     if isinstance(value, str):
         return value
@@ -121,6 +128,10 @@ def _show_log_config(value: object) -> str:
 LOG_CONFIG: Final = dataclasses.replace(
     optional(PATH), accepts=lambda value: True, show=_show_log_config
 )
+CALLBACK: Final = dataclasses.replace(
+    OBJECT, expected="a coroutine function", accepts=lambda value: value is None or callable(value)
+)
+IN_CODE_SECONDS: Final = dataclasses.replace(SECONDS, parse=None)
 APP: Final = Kind(
     expected="MODULE:ATTRIBUTE or an application",
     metavar="APP",
@@ -287,6 +298,18 @@ class Config(ServerConfig):
         False, "restart when code changes; needs uvicorn-supervisor", kind=SWITCH, group=PROCESSES
     )
 
+    # -- for code only, as in Uvicorn
+    callback_notify: Callable[[], Awaitable[None]] | None = setting(
+        None, "awaited every `timeout_notify` seconds while the server runs", kind=CALLBACK
+    )
+    timeout_notify: float = setting(
+        30.0, "seconds between calls of `callback_notify`", at_least(0.001), kind=IN_CODE_SECONDS
+    )
+    http2: bool = setting(False, "refused where it is true", _no_http2, kind=OBJECT)
+
+    loaded_app: Any = field(default=None, init=False)
+    """What `load` has loaded, which a server takes then."""
+
     def __new__(cls, *args: Any, **options: Any) -> Config:
         """Raise TypeError for a keyword that is no option, and say which one is near."""
         known = options_of(cls)
@@ -322,6 +345,48 @@ class Config(ServerConfig):
         text = os.environ.get(option.also, "").strip()
         if text and self.forwarded_allow_ips is option.default:
             object.__setattr__(self, option.name, option.parse(text, option.also))
+
+    # -- what Uvicorn's can do as well; the command does without
+
+    @property
+    def loaded(self) -> bool:
+        """Whether `load` was called."""
+        return self.loaded_app is not None
+
+    def load(self) -> None:
+        """Load the application now; raises AppLoadError or ConfigError where it cannot be."""
+        object.__setattr__(self, "loaded_app", self.load_app())
+
+    def load_app(self) -> Any:
+        """Return the application as ASGI 3, loaded anew; raises as `load`."""
+        from uvicorn_worker.application.importing import load_application
+
+        return load_application(self)
+
+    def configure_logging(self) -> None:
+        """Set `logging` up, as every server does when it is made."""
+        from uvicorn_worker.logs.setup import configure_logging
+
+        configure_logging(self)
+
+    def get_loop_factory(self) -> Callable[[], asyncio.AbstractEventLoop]:
+        """Return what makes the event loop that `loop` names: for `asyncio.Runner`."""
+        from uvicorn_worker.loops import new_event_loop
+
+        return lambda: new_event_loop(self.loop)
+
+    def bind_socket(self) -> socket.socket:
+        """Return a socket that listens where the configuration says first; the caller owns it.
+
+        It may be inherited, and given to `Server.run(sockets=[...])`. Raises ConfigError where
+        there can be none.
+        """
+        from uvicorn_worker.sockets.opening import bind_all
+
+        first, *others = bind_all(self, os.environ, inheritable=True)
+        for sock in others:
+            sock.close()
+        return first
 
     @property
     def is_ssl(self) -> bool:

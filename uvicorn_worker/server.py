@@ -38,7 +38,7 @@ from uvicorn_worker.sockets.inherited import ACCEPTING
 from uvicorn_worker.sockets.opening import bind_all, describe, remove_files
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Awaitable, Callable, Sequence
     from types import TracebackType
 
     from uvicorn_worker.asgi import Application
@@ -74,6 +74,7 @@ class Server(SignalledServer):
         self._ready: asyncio.Event | None = None
         self._ended: asyncio.Event | None = None
         self._task: asyncio.Task[None] | None = None
+        self._notifying: asyncio.Task[None] | None = None
         configure_logging(config)
         if (config.workers or 1) > 1 or config.reload:
             self.log.warning(
@@ -268,6 +269,8 @@ class Server(SignalledServer):
     def _load(self) -> Application | None:
         """Return the application, None where a signal has put an end to its loading."""
         load_env_file(self.config.env_file, os.environ)
+        if self.config.loaded:
+            return trace(self.config.loaded_app)
         try:
             return trace(self._loading.run(lambda: load_application(self.config, self.log)))
         except Interrupted:
@@ -315,7 +318,20 @@ class Server(SignalledServer):
             on_stop=lambda: remove_files(self._listeners),
             on_signal=self._answer,
         )
-        await life.run()
+        try:
+            await life.run()
+        finally:
+            if self._notifying is not None:
+                self._notifying.cancel()
+
+    async def _notify(self, callback: Callable[[], Awaitable[None]]) -> None:
+        """Await the callback again and again, whatever comes of it."""
+        while True:
+            try:
+                await callback()
+            except Exception:
+                self.log.exception("callback_notify failed")
+            await asyncio.sleep(self.config.timeout_notify)
 
     def _observe(self) -> None:
         """Log requests from now on, where somebody wants to see them and none are yet."""
@@ -335,6 +351,8 @@ class Server(SignalledServer):
                 describe(sock, tls=self.config.is_ssl),
             )
         self.started = True
+        if (callback := self.config.callback_notify) is not None:
+            self._notifying = asyncio.get_running_loop().create_task(self._notify(callback))
         if self._ready is not None:
             self._ready.set()
 

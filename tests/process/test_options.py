@@ -42,10 +42,13 @@ CODE: Final = "import json, sys, uvicorn_worker; uvicorn_worker.run(**json.loads
 
 # Not here, and why not.
 ELSEWHERE: Final = {
+    "callback_notify": "in code only, see test_server",
     "env_file": "test_cli and test_sources; it is a place of options itself",
+    "http2": "refused, see test_server",
     "reload": "refused, see test_cli",
     "reset_contextvars": "always so: every request has a context of its own",
     "ssl_context_factory": "in code only, see the tests of TLS",
+    "timeout_notify": "in code only, see test_server",
     "workers": "refused, see test_cli",
 }
 

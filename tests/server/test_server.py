@@ -20,6 +20,7 @@ import uvicorn_worker
 from tests.apps.basic import app as basic
 from tests.support.command import environment
 from tests.support.logstate import restored_loggers
+from tests.support.rawhttp import RawClient
 from tests.support.waiting import eventually, eventually_async
 from uvicorn_worker.config import Config
 from uvicorn_worker.errors import AppLoadError, ConfigError, LifespanError
@@ -28,6 +29,8 @@ from uvicorn_worker.main import Server, run
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from uvicorn_worker.asgi import Receive, Scope, Send
 
 
 @pytest.fixture(autouse=True)
@@ -364,3 +367,72 @@ def test_the_package_has_the_public_names() -> None:
     assert uvicorn_worker.Config is Config
     assert uvicorn_worker.Server is Server
     assert uvicorn_worker.run is run
+
+
+# -- what else Uvicorn's `Config` can do
+
+
+def test_a_configuration_loads_its_application_once() -> None:
+    config = Config("tests.apps.basic:app", port=0)
+    assert not config.loaded
+
+    config.load()
+    loaded = config.loaded_app
+
+    assert config.loaded
+    assert Server(config)._load() is loaded
+    with pytest.raises(AppLoadError):
+        Config("tests.apps.basic:application").load()
+
+
+def test_a_configuration_binds_and_makes_loops() -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 204, "headers": []})
+        await send({"type": "http.response.body"})
+        server.should_exit = True
+
+    config = Config(app, port=0, lifespan="off", log_config=None)
+    config.configure_logging()
+    server = Server(config)
+    sock = config.bind_socket()
+    assert sock.get_inheritable()
+    with RawClient(sock.getsockname()) as client:
+        client.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+        loop = config.get_loop_factory()()
+        try:
+            loop.run_until_complete(server.serve(sockets=[sock]))
+        finally:
+            loop.close()
+        assert client.read_response().status == 204
+
+
+def test_a_callback_is_called_while_the_server_runs(caplog: pytest.LogCaptureFixture) -> None:
+    calls: list[bool] = []
+
+    async def notify() -> None:
+        calls.append(server.started)
+        server.should_exit = len(calls) == 3
+        raise RuntimeError("nobody listens")
+
+    config = Config(
+        "tests.apps.basic:app", port=0, log_config=None, callback_notify=notify,
+        timeout_notify=0.001, access_log=False,
+    )  # fmt: skip
+    server = Server(config)
+    asyncio.run(server.serve())
+
+    assert calls[:3] == [True, True, True]
+    assert "callback_notify failed" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"http2": True}, "http2=True: HTTP/2 is not served here"),
+        ({"callback_notify": 1}, "callback_notify=1: expected a coroutine function"),
+        ({"timeout_notify": 0}, "timeout_notify=0: expected a number of at least 0.001"),
+    ],
+)
+def test_keywords_of_uvicorn_that_cannot_be_honoured(options: dict[str, Any], says: str) -> None:
+    with pytest.raises(ConfigError, match=f"^{says}"):
+        Config("a:b", **options)

@@ -85,6 +85,7 @@ WORKER = Layers(
         ("http1.parser", "websocket.engine"),  # what the adapters implement
         ("diagnostics.blocking",),
         ("scoreboard", "sockets.balance", "sockets.lanes", "state"),
+        ("lease",),
         ("options.advice",),
         ("sockets.binds", "options.flags", "logs.files", "options.files", "logs.tracing"),
         ("options.words",),
@@ -127,6 +128,11 @@ WORKER = Layers(
         ("", "main"),
         ("", "server"),
         ("", "worker"),
+        # What Uvicorn's `Config` can do as well; loaded when somebody asks.
+        ("config", "application.importing"),
+        ("config", "logs.setup"),
+        ("config", "loops"),
+        ("config", "sockets.opening"),
         # For type checkers: the state keeps the hook to which a connection is handed over.
         ("http1.state", "http1.connection"),
     ),
@@ -207,7 +213,7 @@ SUPERVISOR = Layers(
         ("advice", "logs", "messages"),
         ("bulletin", "config", "ctlclient", "figures", "line", "rates"),
         ("announcing",),
-        ("limits", "logtargets"),
+        ("limits", "logfile", "logtargets"),
         ("",),
     ),
     edges=(
