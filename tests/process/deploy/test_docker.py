@@ -18,6 +18,7 @@ import yaml
 
 from tests.support.dockerfiles import instructions
 from tests.support.ports import free_port
+from tests.support.replies import ask
 from tests.support.supervisor import SERVING
 
 if TYPE_CHECKING:
@@ -145,6 +146,7 @@ def test_the_container_serves_is_healthy_and_stops(command: StartCommand) -> Non
     assert program == "python"
     words = [word.replace(":8000/", f":{found[2]}/") for word in words]
     subprocess.run([sys.executable, *words], check=True, timeout=20)
+    assert ask(("127.0.0.1", metrics), "/readyz").status == 200
     server.signal(getattr(signal, by_name["STOPSIGNAL"].words))
     assert server.wait_exit() == 0
 

@@ -1,4 +1,4 @@
-"""deploy/prometheus/ and deploy/grafana/: promtool understands them, and their alerts fire."""
+"""deploy/prometheus/ and deploy/grafana/: promtool understands them, and a server exports it."""
 
 from __future__ import annotations
 
@@ -12,9 +12,12 @@ import pytest
 import yaml
 
 from tests.support.proxies import DEPLOY
+from tests.support.replies import ask
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from tests.support.supervisor import StartSupervisor
 
 RULES = DEPLOY / "prometheus" / "rules.yaml"
 DASHBOARD = DEPLOY / "grafana" / "dashboard.json"
@@ -77,3 +80,21 @@ def test_panels_lie_side_by_side() -> None:
     places = [(panel["gridPos"]["x"], panel["gridPos"]["y"]) for panel in panels()]
     assert len(set(places)) == len(places)
     assert len({panel["id"] for panel in panels()}) == len(places)
+
+
+def test_a_server_exports_what_they_name(supervisor: StartSupervisor) -> None:
+    server = supervisor("tests.apps.basic:app", "--metrics", "unix:metrics.sock")
+    server.wait_for_workers(1)
+    assert server.get("/").status == 200
+    place = str(server.folder / "metrics.sock")
+    assert [ask(place, path).status for path in ("/livez", "/readyz")] == [200, 200]
+    scrape = ask(place, "/metrics").text
+
+    (group,) = yaml.safe_load(RULES.read_text())["groups"]
+    expressions = [*queries(), *(rule["expr"] for rule in group["rules"])]
+    named = set(METRIC.findall("\n".join(expressions)))
+    assert named - set(METRIC.findall(scrape)) == set()
+    (reasons,) = set(re.findall(r'reason=~"([^"]+)"', "\n".join(expressions)))
+    assert set(reasons.split("|")) <= set(re.findall(r'reason="(\w+)"', scrape))
+    autoscaler = (DEPLOY / "kubernetes" / "autoscaler.yaml").read_text()
+    assert set(METRIC.findall(autoscaler)) <= set(METRIC.findall(scrape))
