@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import random
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
@@ -42,6 +43,7 @@ WARM_UP: Final = 2.0  # seconds until what WebSockets need is loaded
 SWEEP: Final = 0.125  # seconds between looks at the connections' deadlines: how late one may be
 DRAIN_LOOK: Final = 0.05  # seconds between looks at what else accepts, while draining
 LAST_CALL: Final = 0.5  # seconds before a drain's deadline in which nothing new is accepted
+CLOSES_PER_SECOND: Final = 500  # idle connections of a drain whose clients may all come back
 CANCEL_TIMEOUT: Final = 0.5  # seconds for cancelled application calls to return
 FAREWELL_TIMEOUT: Final = 0.25  # seconds for clients to answer the close of their WebSocket
 
@@ -170,14 +172,15 @@ class Service:
         for all); cancelled calls have `cancel_timeout` more seconds to return.
         """
         state, loop = self.state, self.state.loop
-        state.draining = True
+        self.announce_end()
         if timeout is not None:
             self._shorten(timeout)
         # What was promised to be kept open before, and becomes idle later, gets no more either.
         state.keep_alive = min(state.keep_alive, idle_timeout)
         self._acceptor.hurry()
+        spread = min(idle_timeout / 2, len(state.connections) / CLOSES_PER_SECOND)
         for connection in tuple(state.connections):
-            connection.start_draining(idle_timeout)
+            connection.start_draining(idle_timeout - random.random() * spread)
         held = True
         while self._drain_deadline is None or loop.time() < self._drain_deadline:
             if self._acceptor.open and not keep_accepting():
@@ -199,6 +202,11 @@ class Service:
                 await asyncio.wait_for(self._progress.wait(), DRAIN_LOOK)
         self._acceptor.close(empty=False)
         return await self._cut(cancel_timeout)
+
+    def announce_end(self) -> None:
+        """Let answers say `Connection: close` from now on, and the application see `draining`."""
+        self.state.draining = True
+        self.state.lifespan_state["draining"] = True
 
     def _drain_left(self) -> float:
         if self._drain_deadline is None:
@@ -224,7 +232,7 @@ class Service:
 
     async def quit(self, timeout: float) -> None:
         """Stop at once: cancel the application's calls, close all connections."""
-        self.state.draining = True
+        self.announce_end()
         self._acceptor.close(empty=False)
         await self._cut(min(timeout, CANCEL_TIMEOUT))
 

@@ -10,6 +10,12 @@ STDOUT: Final = "-"
 # Option -> the handler of the built-in configuration that it is about.
 HANDLERS: Final = {"error_logfile": "default", "access_logfile": "access"}
 
+# Access lines are written past their handler, see uvicorn_worker.logs.linesink.
+CLASSES: Final = {
+    "error_logfile": "uvicorn_supervisor.logfile.LogFile",
+    "access_logfile": "logging.FileHandler",
+}
+
 
 def redirected(config: dict[str, Any], files: dict[str, str | None]) -> dict[str, Any]:
     """Return a logging configuration whose handlers write to `files`, which are by option.
@@ -21,12 +27,11 @@ def redirected(config: dict[str, Any], files: dict[str, str | None]) -> dict[str
         if path is not None:
             handler = changed["handlers"][HANDLERS[option]]
             handler.pop("stream", None)
-            handler |= _target(path)
+            handler |= _target(option, path)
     return changed
 
 
-def _target(path: str) -> dict[str, Any]:
+def _target(option: str, path: str) -> dict[str, Any]:
     if path == STDOUT:
         return {"class": "logging.StreamHandler", "stream": "ext://sys.stdout"}
-    # Appended to by all processes at once: each line is one write, which the kernel keeps whole.
-    return {"class": "logging.FileHandler", "filename": path, "encoding": "utf-8"}
+    return {"class": CLASSES[option], "filename": path, "encoding": "utf-8"}

@@ -115,9 +115,7 @@ class Tenure:
 
     async def _announce(self, at: float) -> float:
         """Go on accepting for the drain delay while answers announce the end; return that end."""
-        state = self._service.state
-        state.draining = True
-        state.lifespan_state["draining"] = True
+        self._service.announce_end()
         end = at + self._worker.plan.config.drain_delay
         delay = asyncio.get_running_loop().create_task(asyncio.sleep(end - time.monotonic()))
         orders = self._worker.orders

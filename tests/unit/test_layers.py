@@ -57,6 +57,7 @@ WORKER = Layers(
         ("flow", "websocket.denial"),
         ("http1.cycle", "http1.state", "websocket.cycle"),
         ("websocket.handshake", "websocket.reader"),
+        ("logs.levels",),
         ("logs.access", "logs.setup"),
         ("logs.builtin", "logs.lineformat", "logs.textlines"),
         ("logs.atoms",),

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
+import selectors
 import signal
 import time
 from typing import TYPE_CHECKING
 
+import pytest
+
+from tests.support.asking import read_reply
 from tests.support.waiting import eventually
 
 if TYPE_CHECKING:
+    import socket
+
     from tests.support.supervisor import StartSupervisor
 
 APP = "tests.apps.basic:app"
@@ -60,6 +68,51 @@ def test_a_drain_delay_announces_the_end_and_still_accepts(supervisor: StartSupe
     assert server.get("/pid").status == 200, "new connections are accepted"
     assert server.wait_exit() == 0
     assert time.monotonic() - began >= 1.4
+
+
+@pytest.mark.parametrize("words", [(), ("--drain-delay", "0.5")], ids=["at-once", "delayed"])
+def test_a_stop_tells_the_application_and_closes_idle_connections_one_by_one(
+    supervisor: StartSupervisor, words: tuple[str, ...]
+) -> None:
+    server = supervisor(APP, *words)
+    server.wait_for_workers(1)
+    with contextlib.ExitStack() as stack:
+        socks = [stack.enter_context(server.connect()) for _ in range(200)]
+        for sock in socks:
+            assert "draining" not in state_of_application(sock)
+
+        server.signal(signal.SIGTERM)
+        # Each answer that does not tell yet leaves its connection open.
+        eventually(lambda: state_of_application(socks[0]).get("draining"))
+        times = closed_at(socks[1:])
+
+    # As far apart as 500 a second, whatever time that begins.
+    assert max(times) - min(times) > 0.2, times
+    assert server.wait_exit() == 0
+
+
+def state_of_application(sock: socket.socket) -> dict[str, object]:
+    sock.sendall(b"GET /state HTTP/1.1\r\nHost: a\r\n\r\n")
+    reply = read_reply(sock)
+    state: dict[str, object] = json.loads(reply.body)
+    assert (reply.headers.get("connection") == "close") is ("draining" in state)
+    return state
+
+
+def closed_at(socks: list[socket.socket]) -> list[float]:
+    """Return when the server has closed each of some idle connections."""
+    times = []
+    with selectors.DefaultSelector() as selector:
+        for sock in socks:
+            selector.register(sock, selectors.EVENT_READ, sock)
+        while selector.get_map():
+            ready = selector.select(10)
+            assert ready, "they are not closed"
+            for key, _ in ready:
+                times.append(time.monotonic())
+                assert key.data.recv(1) == b""
+                selector.unregister(key.fileobj)
+    return times
 
 
 def test_nobody_waits_for_an_import_at_a_reload(supervisor: StartSupervisor) -> None:

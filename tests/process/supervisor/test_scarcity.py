@@ -136,6 +136,10 @@ def test_logs_on_a_full_disk_end_nothing(supervisor: StartSupervisor) -> None:
     server.signal(signal.SIGTERM)
 
     assert server.wait_exit() == 0
+    text = server.log_text()
+    assert "Traceback" not in text
+    # At most one line for each process and each time that the log was opened.
+    assert 1 <= text.count("lines of the log are lost") <= 8, text
 
 
 @pytest.mark.parametrize("seed", [1, 2])
