@@ -24,10 +24,11 @@ from __future__ import annotations
 
 import enum
 import mmap
-import os
 import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
+
+from uvicorn_worker.lease import Lease, is_alive
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -223,6 +224,7 @@ class Scoreboard:
         self._ints = memoryview(self._map).cast("q")
         self._floats = memoryview(self._map).cast("d")
         self._slots = slots
+        self.lease = Lease()
 
     # -- slots
 
@@ -498,19 +500,6 @@ class Neighbours:
     def seats(self) -> set[int]:
         """Return the seats of those that accept."""
         return {self._board.seat(index) for index in self.accepting()}
-
-
-def is_alive(pid: int) -> bool:
-    """Return whether there is a process with this id (a zombie still counts)."""
-    if pid <= 0:
-        return False
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        pass  # another user's, so it is there
-    return True
 
 
 def _pause(failures: int) -> float:

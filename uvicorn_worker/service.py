@@ -20,6 +20,7 @@ from uvicorn_worker.http1.connection import HTTPConnection
 from uvicorn_worker.http1.reader import RequestReader
 from uvicorn_worker.http1.state import HTTPState
 from uvicorn_worker.http1.timelimit import TimeLimit
+from uvicorn_worker.lease import Leader
 from uvicorn_worker.proxies.headers import ForwardingPolicy
 from uvicorn_worker.sockets.listeners import Acceptor
 from uvicorn_worker.upgrades import LateUpgrader
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from uvicorn_worker.asgi import Application
     from uvicorn_worker.diagnostics.blocking import BlockingWatch
     from uvicorn_worker.http1.parser import HeadParser
+    from uvicorn_worker.lease import Lease
     from uvicorn_worker.metrics.metering import Metering
     from uvicorn_worker.serverconfig import HttpParserName, ServerConfig
     from uvicorn_worker.sockets.balance import Balance
@@ -67,6 +69,7 @@ class Service:
         observer: RequestObserver | None = None,
         balance: Balance | None = None,
         lanes: Lanes | None = None,
+        lease: Lease | None = None,
         room: memoryview | None = None,
     ) -> None:
         """`room` is the worker's own on the scoreboard, None: nothing is counted."""
@@ -90,6 +93,7 @@ class Service:
         self.metering = None if room is None else _make_metering(state, room)
         connection = connection_class(config, metered=room is not None)
         self._acceptor = Acceptor(sockets, state, partial(connection, state), tls, balance, lanes)
+        self._leader = state.lifespan_state["worker.leader"] = Leader(lease)
         self._lifespan: Lifespan | None = None
         self._blocking: BlockingWatch | None = None
         self._timers: list[asyncio.TimerHandle] = []
@@ -110,6 +114,7 @@ class Service:
         self._lifespan = Lifespan(state.app, state.config.lifespan, state.log)
         # Not a copy: what the application adds later is for the requests that come later.
         self._lifespan.state = state.lifespan_state
+        self._leader.begin(state.loop)
         await self._lifespan.startup()
 
     def start_accepting(self) -> None:
@@ -172,6 +177,7 @@ class Service:
         for all); cancelled calls have `cancel_timeout` more seconds to return.
         """
         state, loop = self.state, self.state.loop
+        self._leader.resign()
         self.announce_end()
         if timeout is not None:
             self._shorten(timeout)
@@ -232,6 +238,7 @@ class Service:
 
     async def quit(self, timeout: float) -> None:
         """Stop at once: cancel the application's calls, close all connections."""
+        self._leader.resign()
         self.announce_end()
         self._acceptor.close(empty=False)
         await self._cut(min(timeout, CANCEL_TIMEOUT))
@@ -271,6 +278,7 @@ class Service:
 
     async def shutdown(self, timeout: float | None) -> None:
         """Stop the application, in at most `timeout` seconds; failures are logged."""
+        self._leader.resign()
         for timer in self._timers:
             timer.cancel()
         if self._blocking is not None:

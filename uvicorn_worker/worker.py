@@ -209,6 +209,7 @@ class UvicornWorker(SignalledWorker):
             observer=make_observer(self),
             balance=None if self.own_queue else Balance(Neighbours(self.board, self.slot)),
             room=None if endpoint is None else self.slot.room(),
+            lease=self.board.lease,
         )
         server.state.healthy = lambda: not server.state.draining or self.family.ready() > 0
         if endpoint is not None:

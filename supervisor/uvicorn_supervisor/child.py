@@ -176,6 +176,7 @@ class Worker:
             balance=None if config.reuse_port else Balance(neighbours),
             lanes=Lanes(sockets, self.plan.seat, neighbours.seats) if config.reuse_port else None,
             room=self.slot.room() if config.counts else None,
+            lease=self.plan.board.lease,
         )
         service.state.healthy = lambda: not service.state.draining or self.family.ready() > 0
         self._news = News()

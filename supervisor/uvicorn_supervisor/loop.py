@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import os
 from collections import deque
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -122,6 +123,9 @@ class Supervisor:
             self._hooks,
             lambda: self._desk.descriptors,
         )
+        if place.succeeding:
+            self._board.lease.wait_for(place.predecessor)
+            self._nursery.view = replace(self._nursery.view, predecessor=place.predecessor)
         self._line = self._nursery.line
         self._words: dict[int, str] = {}  # why a worker has failed, by number
         self._reception = Reception(

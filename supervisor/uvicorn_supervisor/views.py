@@ -18,6 +18,7 @@ class SupervisorView:
     pid: int
     config: SupervisorConfig
     log: logging.Logger
+    predecessor: int = 0  # the supervisor that this one takes over from, in an upgrade; 0: none
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ Those of the frameworks have a test of their own: tests/process/test_frameworks.
 from __future__ import annotations
 
 import ast
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -94,3 +95,12 @@ def test_opentelemetry_traces_from_workers_that_were_forked_later(
         assert log.count(f'"trace_id": "0x{trace}"') >= 2, "the request's span and its part"
     assert '"parent_id": "0x00000000000000aa"' in log
     assert any(f'"service.instance.id": "worker-{pid}"' in log for pid in workers)
+
+
+def test_the_scheduler_runs_in_one_worker(serve: Callable[..., RunningGunicorn]) -> None:
+    server = serve("scheduler_app", "--workers", "3", "--env", "EVERY=0.02")
+    log = server.wait_for_log("Newsletter sent by worker", count=20)
+    [worker] = set(re.findall(r"sent by worker (\d+), term 1\n", log))
+
+    while (answer := httpx.get(url(server, "/")).text) != f"Worker {worker} leads.\n":
+        assert answer.endswith(" does not lead.\n")

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.support.waiting import eventually
-from uvicorn_worker.scoreboard import BOOTING, DRAINING, EXITED, READY, Scoreboard, Slot, is_alive
+from uvicorn_worker.lease import is_alive
+from uvicorn_worker.scoreboard import BOOTING, DRAINING, EXITED, READY, Scoreboard, Slot
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from uvicorn_worker.lease import is_alive
 from uvicorn_worker.scoreboard import (
     BOOTING,
     DRAINING,
@@ -23,7 +24,6 @@ from uvicorn_worker.scoreboard import (
     Phase,
     Scoreboard,
     Slot,
-    is_alive,
 )
 
 if TYPE_CHECKING:

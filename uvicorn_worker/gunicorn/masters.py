@@ -49,7 +49,9 @@ def scoreboard() -> Scoreboard:
     pid = os.getpid()
     if pid not in _boards:
         _boards.clear()  # a former process's: we were forked, and its workers are not ours
-        _boards[pid] = Scoreboard()
+        _boards[pid] = board = Scoreboard()
+        if os.environ.get("GUNICORN_PID") == str(os.getppid()):  # SIGUSR2 has started this one
+            board.lease.wait_for(os.getppid())
     return _boards[pid]
 
 

@@ -10,9 +10,10 @@ import resource
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from uvicorn_worker.lease import is_alive
 from uvicorn_worker.metrics import layout
 from uvicorn_worker.metrics.layout import DURATIONS, LAGS, METHODS, REASONS, ROW, STATUSES
-from uvicorn_worker.scoreboard import KEPT, READY, Phase, is_alive
+from uvicorn_worker.scoreboard import KEPT, READY, Phase
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
