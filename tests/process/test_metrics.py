@@ -81,8 +81,8 @@ def test_reloads_and_upgrades_keep_the_address_and_only_one_master_answers(
 
 def test_a_port_in_use_ends_the_start_with_one_line(gunicorn: StartGunicorn) -> None:
     with_it = gunicorn(APP)
-    host, port = with_it.address
-    server = gunicorn(APP, env={"UVICORN_METRICS": f"{host}:{port}"}, expect_exit=None)
+    where = f"127.0.0.1:{with_it.address[1]}"
+    server = gunicorn(APP, env={"UVICORN_METRICS": where}, expect_exit=None)
 
     assert server.wait_exit() == 1
     assert "UVICORN_METRICS: cannot listen on" in server.log_text()

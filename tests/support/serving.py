@@ -86,6 +86,7 @@ def serve(
     tls: TLSContexts | None = None,
     ssl_context: ssl.SSLContext | None = None,
     observer: RequestObserver | None = None,
+    room: memoryview | None = None,
     **config: Any,
 ) -> Iterator[RunningServer]:
     """Serve `app`; `config` are ServerConfig fields. The loop follows the parser unless given."""
@@ -112,6 +113,7 @@ def serve(
         loop=event_loop,
         tls=tls,
         observer=observer,
+        room=room,
     )
     ready = threading.Event()
     failures: list[BaseException] = []

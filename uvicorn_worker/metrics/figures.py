@@ -6,6 +6,7 @@ the next: rooms outlive their workers, and each field of them only grows.
 
 from __future__ import annotations
 
+import math
 import resource
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
@@ -87,7 +88,8 @@ def read(board: Scoreboard, now: float) -> Figures:
     rooms = [board.room(index) for index in board.rooms]
     ints = [sum(column) for column in zip(*map(_ints, rooms), strict=True)]
     floats = [room.cast("d") for room in rooms]
-    totals = {field: sum(one[field] for one in floats) for field in layout.FLOATS}
+    # Rounded once: the sum of numbers of which one grows never falls then, not by its last bit.
+    totals = {field: math.fsum(one[field] for one in floats) for field in layout.FLOATS}
     restarts = dict(zip(REASONS, ints[layout.RESTARTS :], strict=False))
     restarts["died"] += board.deaths
     restarts["boot"] += board.failed_boots

@@ -1,0 +1,401 @@
+"""Metrics without a server: layout, waits, rooms that outlive their workers, exposition."""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from tests.support.scraping import OPENMETRICS, parse, promtool_accepts
+from uvicorn_worker.metrics import layout
+from uvicorn_worker.metrics.answers import Answers
+from uvicorn_worker.metrics.figures import Figures, read, resident
+from uvicorn_worker.metrics.layout import DURATIONS, LAGS, METHODS, ROW, STATUSES, bucket
+from uvicorn_worker.metrics.meter import WINDOW, Meter
+from uvicorn_worker.metrics.queueing import waited
+from uvicorn_worker.scoreboard import READY, ROOM, Scoreboard, Slot
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+OURS = os.getpid()
+NOBODY = 2**22 + 17  # a process id that Linux never gives
+
+INTERVAL = 0.125
+
+
+def worker(board: Scoreboard, generation: int = 1) -> Slot:
+    slot = board.reserve(generation, time.monotonic())
+    assert slot is not None
+    slot.claim(OURS, time.monotonic())
+    slot.set_phase(READY)
+    return slot
+
+
+def answer(meter: Meter, method: str, status: int, seconds: float) -> None:
+    """Do what `MeteredCycle` does when a response has ended."""
+    meter.seconds += seconds
+    meter.cells[meter.rows[method][status] + bucket(DURATIONS, seconds)] += 1
+
+
+def show(meter: Meter, now: float, **values: int) -> None:
+    meter.show(now, **{"in_flight": 0, "http": 0, "websockets": 0, "late": 0, **values})
+
+
+# -- layout
+
+
+def test_every_field_has_a_place_of_its_own_in_the_room() -> None:
+    starts = [layout.row(method, status) for method in METHODS for status in STATUSES]
+
+    assert sorted(starts) == list(range(0, layout.CELLS, ROW))
+    places = [
+        layout.CELLS, layout.LAG + len(LAGS) + 1, layout.QUEUE + len(DURATIONS) + 1,
+        layout.RESTARTS + len(layout.REASONS), layout.NOW, layout.END,
+    ]  # fmt: skip
+    assert places[0] == layout.LAG
+    assert places[1] == layout.QUEUE
+    assert places[2] == layout.RECEIVED
+    assert places[3] == layout.DURATION_SUM
+    assert 8 * layout.END <= ROOM
+
+
+@pytest.mark.parametrize(
+    ("status", "name"),
+    [(200, "2xx"), (304, "3xx"), (404, "4xx"), (599, "5xx"), (600, "other"), (999, "other")],
+)
+def test_statuses_count_in_classes(status: int, name: str) -> None:
+    assert layout.status_class(status) == name
+
+
+def test_unknown_methods_share_a_name() -> None:
+    assert layout.row("PROPFIND", "2xx") == layout.row("other", "2xx")
+
+
+@pytest.mark.parametrize(
+    ("seconds", "index"),
+    [(0.0, 0), (0.001, 0), (0.0011, 1), (60.0, len(DURATIONS) - 1), (61.0, len(DURATIONS))],
+)
+def test_a_bucket_holds_what_does_not_exceed_its_bound(seconds: float, index: int) -> None:
+    assert bucket(DURATIONS, seconds) == index
+
+
+# -- X-Request-Start
+
+NOW = 1_700_000_010.5
+
+
+@pytest.mark.parametrize(
+    ("field", "seconds"),
+    [
+        pytest.param(b"t=1700000000.500", 10.0, id="nginx"),
+        pytest.param(b"1700000000.5", 10.0, id="seconds"),
+        pytest.param(b"1700000000500", 10.0, id="heroku-milliseconds"),
+        pytest.param(b"t=1700000000500000", 10.0, id="microseconds"),
+        pytest.param(b"t=1700000000500000000", 10.0, id="nanoseconds"),
+        pytest.param(b"t=1700000011.2", 0.0, id="clock-ahead-a-little"),
+        pytest.param(b"t=1700000012.0", None, id="from-the-future"),
+        pytest.param(b"t=1699990000.0", None, id="hours-ago"),
+        pytest.param(b"t=0", None, id="zero"),
+        pytest.param(b"", None, id="empty"),
+        pytest.param(b"t=", None, id="no-number"),
+        pytest.param(b"-1700000000500", None, id="negative"),
+        pytest.param(b"t=1e9", None, id="exponent"),
+        pytest.param(b"t=17000000005000000000", None, id="too-many-digits"),
+        pytest.param(b"1700000000.5, 1700000001.5", None, id="two"),
+    ],
+)
+def test_the_wait_behind_a_proxy_is_read_from_sane_values_only(
+    field: bytes, seconds: float | None
+) -> None:
+    found = waited(field, NOW)
+
+    assert found == (None if seconds is None else pytest.approx(seconds, abs=0.01))
+
+
+# -- rooms
+
+
+class Killed(Exception):
+    """A worker's process has ended between two stores."""
+
+
+class Dying:
+    """A room whose worker is killed when it has stored so many more values."""
+
+    def __init__(self, room: memoryview) -> None:
+        self.left: float = float("inf")
+        self._room = room
+
+    def cast(self, kind: Any) -> Any:
+        return _DyingView(self, self._room.cast(kind))
+
+
+class _DyingView:
+    def __init__(self, room: Dying, view: memoryview[Any]) -> None:
+        self._room = room
+        self._view = view
+
+    def __getitem__(self, index: int) -> Any:
+        return self._view[index]
+
+    def __setitem__(self, index: int, value: Any) -> None:
+        if self._room.left <= 0:
+            raise Killed
+        self._room.left -= 1
+        self._view[index] = value
+
+
+class Worker:
+    """A worker's part of the story: its slot, its room, its meter."""
+
+    def __init__(self, slot: Slot, now: float) -> None:
+        self.slot = slot
+        self.room = Dying(slot.room())
+        room: Any = self.room
+        self.meter = Meter(room, interval=INTERVAL, now=now)
+
+
+def counters(figures: Figures) -> Mapping[str, float]:
+    """Return everything that may never fall, by name."""
+    found: dict[str, float] = {f"requests {key}": n for key, n in figures.requests.items()}
+    for name in ("durations", "lags", "waits"):
+        histogram = getattr(figures, name)
+        found |= {f"{name} {place}": count for place, count in enumerate(histogram.counts)}
+        found[f"{name} total"] = histogram.total
+    for name in ("received", "sent", "late", "websockets", "busy"):
+        found[name] = getattr(figures, name)
+    return found | {f"restarts {reason}": n for reason, n in figures.restarts.items()}
+
+
+class Story(RuleBasedStateMachine):
+    """Workers come, count, and go in any order and at any moment; scrapes come at any time."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.board = Scoreboard(6)
+        self.now = time.monotonic()
+        self.generation = 0
+        self.workers: list[Worker] = []
+        self.answered = 0
+        self.last: Mapping[str, float] = {}
+
+    @precondition(lambda self: len(self.workers) < 4)
+    @rule()
+    def begin(self) -> None:
+        self.generation += 1
+        self.workers.append(Worker(worker(self.board, self.generation), self.now))
+
+    @precondition(lambda self: self.workers)
+    @rule(
+        data=st.data(),
+        method=st.sampled_from(["GET", "POST", "QUERY"]),
+        status=st.sampled_from([200, 404, 503, 999]),
+        seconds=st.floats(0, 100),
+    )
+    def respond(self, data: st.DataObject, method: str, status: int, seconds: float) -> None:
+        one = data.draw(st.sampled_from(self.workers))
+        answer(one.meter, method, status, seconds)
+        one.meter.sent += 10
+        self.answered += 1
+
+    @precondition(lambda self: self.workers)
+    @rule(data=st.data(), lag=st.floats(0, 3))
+    def look(self, data: st.DataObject, lag: float) -> None:
+        one = data.draw(st.sampled_from(self.workers))
+        self.now += INTERVAL + lag
+        one.meter.looked(self.now)
+        show(one.meter, self.now, late=1)
+
+    @precondition(lambda self: self.workers)
+    @rule(data=st.data(), stores=st.integers(0, 12), reaped=st.booleans())
+    def kill_while_it_stores(self, data: st.DataObject, stores: int, reaped: bool) -> None:
+        one = data.draw(st.sampled_from(self.workers))
+        self.workers.remove(one)
+        one.room.left = stores
+        self.now += 1
+        try:
+            one.meter.looked(self.now)
+            show(one.meter, self.now, late=1)
+        except Killed:
+            pass
+        one.slot.claim(NOBODY, self.now)  # its process is gone
+        if reaped:
+            one.slot.release()  # by a supervisor; under Gunicorn it is found at the next reserve
+
+    @precondition(lambda self: self.workers)
+    @rule(data=st.data())
+    def leave(self, data: st.DataObject) -> None:
+        one = data.draw(st.sampled_from(self.workers))
+        self.workers.remove(one)
+        one.meter.leaving("requests")
+        one.slot.exit()
+
+    @invariant()
+    def scrape(self) -> None:
+        figures = read(self.board, self.now)
+        assert sum(figures.requests.values()) == self.answered
+        assert sum(figures.durations.counts) == self.answered
+        assert len(figures.workers) == len(self.workers)
+        seen = counters(figures)
+        fallen = {name: (n, seen.get(name)) for name, n in self.last.items() if seen[name] < n}
+        assert fallen == {}
+        self.last = seen
+
+
+Story.TestCase.settings = settings(max_examples=15, stateful_step_count=20, deadline=None)
+TestStory = Story.TestCase
+
+
+def test_a_worker_that_has_lost_its_slot_counts_where_nobody_reads() -> None:
+    board = Scoreboard(1)
+    late = board.reserve(1, time.monotonic() - 60.0)
+    assert late is not None
+    assert board.reserve(2, time.monotonic()) is not None  # the only slot changes hands
+    late.claim(OURS, time.monotonic())
+    answer(Meter(late.room(), interval=INTERVAL), "GET", 200, 0.1)
+
+    assert read(board, time.monotonic()).requests == {}
+
+
+def test_deaths_are_counted_once_and_by_what_the_worker_was() -> None:
+    board = Scoreboard(8)
+    booting, ready, left = (board.reserve(number, 100.0) for number in (1, 2, 3))
+    assert booting is not None
+    assert ready is not None
+    assert left is not None
+    for slot in (booting, ready, left):
+        slot.claim(NOBODY, 100.0)
+    ready.set_phase(READY)
+    left.set_phase(READY)
+    left.exit()
+    for number in (4, 5, 6):
+        board.reserve(number, 100.0)
+
+    assert (board.deaths, board.failed_boots) == (1, 1)
+    restarts = read(board, 100.0).restarts
+    assert (restarts["died"], restarts["boot"]) == (1, 1)
+
+
+# -- what a worker does now
+
+
+def test_the_greatest_lag_is_that_of_the_last_window_or_two() -> None:
+    board = Scoreboard(1)
+    slot = worker(board)
+    meter = Meter(slot.room(), interval=INTERVAL, now=100.0)
+    seen = []
+    for now in (102.0, 102.125, 100.0 + WINDOW, 100.1 + WINDOW, 100.2 + 2 * WINDOW):
+        meter.looked(now)
+        (one,) = read(board, now).workers
+        seen.append(round(one.lag_max, 3))
+
+    assert seen == [1.875, 1.875, WINDOW - 2.125 - INTERVAL, WINDOW - 2.25, WINDOW - 0.025]
+
+
+def test_a_loop_that_something_else_keeps_is_busy() -> None:
+    board = Scoreboard(1)
+    slot = worker(board)
+    meter = Meter(slot.room(), interval=INTERVAL, now=100.0)
+    meter.looked(100.625)  # half a second late
+    show(meter, 101.0)
+
+    (one,) = read(board, 101.0).workers
+    assert one.busy == pytest.approx(0.5, abs=0.1)
+
+
+@pytest.mark.parametrize(("in_flight", "saturation"), [(5, 0.5), (30, 1.0)])
+def test_saturation_is_the_share_of_the_limit_where_that_is_greater(
+    in_flight: int, saturation: float
+) -> None:
+    board = Scoreboard(1)
+    slot = worker(board)
+    meter = Meter(slot.room(), interval=INTERVAL, limit=10, now=100.0)
+    show(meter, 1000.0, in_flight=in_flight)
+
+    assert read(board, 1000.0).saturation == saturation
+
+
+def test_a_worker_that_is_silent_is_busy_and_without_any_all_is_saturated() -> None:
+    board = Scoreboard(2)
+    assert read(board, 100.0).saturation == 1.0
+    slot = worker(board)
+    Meter(slot.room(), interval=INTERVAL, now=100.0)
+    slot.beat(100.0, in_flight=0, connections=0, total=0)
+
+    assert read(board, 101.0).saturation == 0.0
+    assert read(board, 110.0).saturation == 1.0
+
+
+def test_memory_is_told_of_processes_that_exist() -> None:
+    assert resident(NOBODY) is None
+    assert (resident(OURS) or 0) > 1_000_000
+
+
+# -- answers
+
+
+@pytest.fixture
+def answers() -> Answers:
+    board = Scoreboard(4)
+    meter = Meter(worker(board).room(), interval=INTERVAL)
+    answer(meter, "GET", 200, 0.002)
+    answer(meter, "GET", 200, 99.0)
+    meter.untimed("PURGE", 0)
+    meter.untimed("other", 431)
+    meter.leaving("age")
+    show(meter, time.monotonic() + 1, in_flight=3, http=4, websockets=2)
+    return Answers(board, ready=lambda: False, now=time.monotonic)
+
+
+def test_samples_say_what_was_counted(answers: Answers) -> None:
+    samples = parse(answers.answer("GET", "/metrics").content.decode())
+
+    expected = {
+        'uvicorn_requests_total{method="GET",status="2xx"}': 2,
+        'uvicorn_requests_total{method="other",status="aborted"}': 1,
+        'uvicorn_requests_total{method="other",status="4xx"}': 1,
+        'uvicorn_request_duration_seconds_bucket{le="0.001"}': 0,
+        'uvicorn_request_duration_seconds_bucket{le="0.005"}': 1,
+        'uvicorn_request_duration_seconds_bucket{le="60.0"}': 1,
+        'uvicorn_request_duration_seconds_bucket{le="+Inf"}': 2,
+        "uvicorn_request_duration_seconds_sum": 99.002,
+        'uvicorn_worker_restarts_total{reason="age"}': 1,
+        "uvicorn_requests_in_flight": 3,
+        'uvicorn_connections{kind="http"}': 4,
+        'uvicorn_connections{kind="websocket"}': 2,
+        'uvicorn_workers{state="ready"}': 1,
+    }
+    assert expected.items() <= samples.items()
+
+
+def test_openmetrics_is_for_those_who_ask(answers: Answers) -> None:
+    plain = answers.answer("GET", "/metrics", "text/html, */*")
+    asked = answers.answer("GET", "/metrics", OPENMETRICS)
+
+    assert plain.content_type.startswith("text/plain")
+    assert asked.content_type.startswith("application/openmetrics-text")
+    assert asked.content.endswith(b"# EOF\n")
+
+
+def test_promtool_accepts_the_exposition(answers: Answers) -> None:
+    promtool_accepts(answers.answer("GET", "/metrics").content.decode())
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        ("GET", "/livez", 200),
+        ("HEAD", "/livez", 200),
+        ("GET", "/readyz", 503),
+        ("POST", "/metrics", 405),
+        ("GET", "/", 404),
+    ],
+)
+def test_other_questions(answers: Answers, method: str, path: str, status: int) -> None:
+    assert answers.answer(method, path).status == status
