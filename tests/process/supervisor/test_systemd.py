@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import sys
 import time
 from typing import TYPE_CHECKING
@@ -123,3 +124,29 @@ def test_a_crash_of_the_supervisor_loses_no_connection_in_the_queue(
     assert ask(address, "/").status == 200
     systemd.wait_for("FDSTORE=1", 2)
     assert f"Serving on http://127.0.0.1:{address[1]} " in again.wait_for_log("Serving on")
+
+
+def test_sockets_of_several_names_are_served(command: StartCommand, systemd: Systemd) -> None:
+    """Lines of its log are objects, those of the supervisor and of its worker."""
+    with (
+        socket.create_server(("127.0.0.1", 0)) as web,
+        socket.create_server(("127.0.0.1", 0)) as admin,
+    ):
+        numbers = [web.fileno(), admin.fileno()]
+        passed = {"LISTEN_FDS": "2", "LISTEN_PID": "{pid}", "LISTEN_FDNAMES": "web:admin"}
+        server = command(
+            *("exec", json.dumps(numbers), json.dumps({**systemd.environ, **passed})),
+            *(sys.executable, "-m", "uvicorn_supervisor", "tests.apps.basic:app"),
+            *("--log-format", "json"),
+            command=("-m", "tests.support.activated"),
+            pass_fds=numbers,
+        )
+        systemd.wait_for("READY=1")
+        for sock in (web, admin):
+            assert ask(sock.getsockname(), "/").status == 200
+        assert not systemd.stored, "systemd has them anyway"
+        server.wait_for_log("uvicorn.access", count=2)
+
+    lines = [json.loads(line) for line in server.log_text().splitlines()]
+    assert {line["logger"] for line in lines} >= {"uvicorn.supervisor", "uvicorn.access"}
+    assert all(line.keys() >= {"time", "level", "logger", "message"} for line in lines)
