@@ -61,7 +61,7 @@ FORGIVEN: Final = 4 * LONGEST_PAUSE
 
 # Layout, in fields of eight bytes. Two cache lines for a slot: neighbours do not slow each other.
 _WIDTH: Final = 16
-_EVER_READY, _FAILURES, _LAST_FAILURE, _USED, _RESERVATIONS, _REPORTED = range(6)
+_EVER_READY, _FAILURES, _LAST_FAILURE, _USED, _RESERVATIONS = range(5)
 _DEATHS, _FAILED_BOOTS, _HEIR = range(6, 9)
 _SERIAL, _PHASE, _PID, _GENERATION, _IN_FLIGHT, _CONNECTIONS, _TOTAL = range(7)
 _RESERVED_AT, _BOOTED_AT, _HEARTBEAT = range(7, 10)
@@ -394,16 +394,6 @@ class Scoreboard:
     def ever_ready(self) -> bool:
         """Whether any worker of this master has ever been ready."""
         return bool(self._ints[_EVER_READY])
-
-    def first_report(self) -> bool:
-        """Return whether a worker that cannot boot has to say why.
-
-        Before any has been ready they all fail for one reason, and one of them is enough. Of two
-        that ask at the very same moment both may be told to.
-        """
-        first = self.ever_ready or not self._ints[_REPORTED]
-        self._ints[_REPORTED] = 1
-        return first
 
     def boot_failed(self, now: float) -> float:
         """Count a worker that could not boot; return the seconds it has to wait before it exits.

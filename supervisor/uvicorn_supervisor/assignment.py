@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from uvicorn_supervisor.config import SupervisorConfig
     from uvicorn_supervisor.hooks import Hooks
     from uvicorn_supervisor.line import Line
+    from uvicorn_supervisor.once import Once
     from uvicorn_supervisor.views import SupervisorView
     from uvicorn_worker.asgi import Application
     from uvicorn_worker.logs.levels import Levels
@@ -37,6 +38,7 @@ class Assignment:
     release: int
     bulletin: Bulletin
     line: Line  # to say things in words
+    complaint: Once  # why no worker can boot, as long as none ever could
     levels: Levels
     # What is one worker's own.
     slot: Slot | None = None

@@ -153,7 +153,8 @@ class Worker:
             if self.orders.to_go:
                 return EXIT_STOPPED
             self.plan.line.say(FAILED, self.slot.generation, str(exc))
-            if self.plan.board.first_report():
+            # Before any has been ready they all fail for one reason: one of them is enough.
+            if self.plan.board.ever_ready or self.plan.complaint.take():
                 say_why(exc)
             return exit_code(exc)
 

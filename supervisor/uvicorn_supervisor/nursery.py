@@ -18,6 +18,7 @@ from uvicorn_supervisor.limits import request_limit
 from uvicorn_supervisor.line import Line
 from uvicorn_supervisor.logs import set_up
 from uvicorn_supervisor.messages import Forked, ForkFailed, Prepared, PrepareFailed
+from uvicorn_supervisor.once import Once
 from uvicorn_supervisor.preload import Loader
 from uvicorn_supervisor.views import SupervisorView
 from uvicorn_worker.errors import WorkerError, exit_code
@@ -71,6 +72,7 @@ class Nursery:
         self.view = SupervisorView(os.getpid(), first, log)
         self._configs: dict[int, SupervisorConfig] = {}  # by release
         self._loaders: dict[int, Loader] = {}  # by release
+        self._complaint = Once()
         self._life = os.pipe()  # for workers to see that this process is gone
 
     @property
@@ -158,6 +160,7 @@ class Nursery:
             self.discard(release)
         for descriptor in self._life:
             os.close(descriptor)
+        self._complaint.close()
         self.line.close()
 
     def _prepared(self, release: int) -> Prepared:
@@ -181,5 +184,6 @@ class Nursery:
             closing=(self._mailbox.reader, writer, self.line.fileno(), *self._private()),
             bulletin=self.bulletin,
             line=self.line,
+            complaint=self._complaint,
             levels=self.levels,
         )

@@ -214,7 +214,7 @@ SUPERVISOR = Layers(
         ("advice", "logs", "messages"),
         ("bulletin", "config", "ctlclient", "figures", "line", "rates"),
         ("announcing",),
-        ("limits", "logfile", "logtargets"),
+        ("limits", "logfile", "logtargets", "once"),
         ("",),
     ),
     edges=(

@@ -313,15 +313,6 @@ def test_pauses_double_up_to_thirty_seconds() -> None:
     assert pauses == [1, 2, 4, 8, 16, 30, 30, 30]
 
 
-def test_one_of_those_that_fail_at_the_start_says_why_and_all_do_later() -> None:
-    board = Scoreboard(1)
-    assert [board.first_report() for _ in range(3)] == [True, False, False]
-
-    board.boot_succeeded()
-
-    assert [board.first_report() for _ in range(2)] == [True, True]
-
-
 def test_workers_that_fail_together_wait_together() -> None:
     board = Scoreboard(1)
 
