@@ -45,6 +45,9 @@ MOST_WORKERS: Final = 256
 # A loop that turns reports within milliseconds; Python code that computes, when it is interrupted.
 TO_REPORT: Final = 3.0  # seconds
 
+# Why a worker is recycled; metrics count by the first word.
+TOLD: Final = "told by control"
+
 AS_CONFIGURED: Final = "default"
 
 log: Final = logging.getLogger("uvicorn.supervisor")
@@ -162,7 +165,7 @@ class Control:
         worker = self._worker(request)
         if worker.state is not READY:
             raise Impossible(409, f"worker {worker.slot} is {worker.state.value}, not ready")
-        return self._order(Recycle(worker.number, "told by control"), Replaced(worker.number))
+        return self._order(Recycle(worker.number, TOLD), Replaced(worker.number))
 
     def _log_level(self, request: Request) -> Answer:
         word = request.query.get("level", "").lower()

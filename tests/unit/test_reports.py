@@ -84,6 +84,53 @@ def test_a_report_lists_requests_by_age_as_far_as_they_got() -> None:
     assert lines[1] == "  5.000 s  POST /chat from 127.0.0.1, not answered yet"
 
 
+def test_a_live_report_shows_threads_tasks_and_requests() -> None:
+    held, release = threading.Event(), threading.Event()
+
+    def wait_in_thread() -> None:
+        held.set()
+        release.wait()
+
+    async def wait_in_task() -> None:
+        await asyncio.sleep(60)
+
+    async def main() -> str:
+        loop = asyncio.get_running_loop()
+        tasks = [loop.create_task(wait_in_task(), name=f"T{number:03}") for number in range(120)]
+        await asyncio.sleep(0)
+        exchange = FakeExchange(make_scope(path="/slow"), started=loop.time() - 2.0)
+        try:
+            return Reports(None).live(sys._getframe(), loop, [exchange])
+        finally:
+            for task in tasks:
+                task.cancel()
+
+    thread = threading.Thread(target=wait_in_thread, name="helper")
+    thread.start()
+    held.wait()
+    try:
+        text = asyncio.run(main())
+    finally:
+        release.set()
+        thread.join()
+
+    assert text.startswith("Main thread (most recent call last):\n")
+    assert "in main\n" in text
+    assert "Thread helper (most recent call last):\n" in text
+    assert "in wait_in_thread\n" in text
+    assert "Tasks: 121\n" in text
+    assert ".wait_in_task (most recent call last):\n" in text
+    assert "await asyncio.sleep(60)" in text
+    assert "and 21 more tasks\n" in text
+    assert "Requests in flight: 1\n  2." in text
+
+
+def test_a_loop_that_waits_is_said_to() -> None:
+    text = Reports(None).live(None, None, [])
+
+    assert "Main thread (most recent call last):\n" in text
+
+
 def test_a_report_of_many_requests_is_bounded() -> None:
     loop = asyncio.new_event_loop()
     try:

@@ -28,6 +28,7 @@ REASONS: Final = (
     "age",
     "memory",
     "reload",
+    "told",  # uvicorn-supervisorctl recycle
     "died",  # without a word
     "boot",  # could not boot
     "hung",  # the event loop did not turn, or a time was over

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.unit.supervisor.driver import Drive
+from uvicorn_supervisor.control import TOLD
 from uvicorn_supervisor.limits import Limits
 from uvicorn_supervisor.messages import (
     EndUpgrade,
@@ -24,7 +25,9 @@ from uvicorn_supervisor.messages import (
     Upgrading,
     Withdraw,
 )
+from uvicorn_supervisor.tally import reason_of
 from uvicorn_supervisor.verdicts import STOPPED, Ended, Replaced, Serves, Upgraded, Verdict
+from uvicorn_worker.metrics.layout import REASONS
 
 if TYPE_CHECKING:
     from uvicorn_supervisor.messages import Event
@@ -251,3 +254,15 @@ def test_news_go_to_one_worker_or_to_all() -> None:
     assert pool.told() == {2: "SIGURG"}
     pool.send(Notify(SIGURG, 99))
     assert pool.told() == {}
+
+
+def test_a_recycled_worker_is_counted_as_told() -> None:
+    pool = Drive(count=1).start()
+    pool.send(Recycle(1, TOLD))
+    pool.ready(2)
+
+    pool.exit(1)
+
+    reason = reason_of(pool.pool.gone[1], serving=1)
+    assert reason == "told"
+    assert reason in REASONS, "or it could not be counted"
