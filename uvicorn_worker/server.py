@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from uvicorn_worker.asgi import Application
+    from uvicorn_worker.logs.access import AccessLog
     from uvicorn_worker.tls.renewal import TLSContexts
 
 
@@ -75,6 +76,7 @@ class Server(SignalledServer):
         self._ended: asyncio.Event | None = None
         self._task: asyncio.Task[None] | None = None
         self._notifying: asyncio.Task[None] | None = None
+        self._access_log: AccessLog | None = None
         configure_logging(config)
         if (config.workers or 1) > 1 or config.reload:
             self.log.warning(
@@ -207,6 +209,7 @@ class Server(SignalledServer):
             loop.run_until_complete(clean_up([cycle.task for cycle in cycles]))
             asyncio.set_event_loop(None)
             loop.close()
+            self._flush()
 
     def _turn(self, loop: asyncio.AbstractEventLoop, serving: asyncio.Task[None]) -> None:
         """Run the loop until the task is done, or somebody has asked the process to exit."""
@@ -264,6 +267,7 @@ class Server(SignalledServer):
                 sock.close()
             self._listeners = ()
             self._orders.attach(None)
+            self._flush()
             self._ended.set()
 
     def _load(self) -> Application | None:
@@ -339,7 +343,12 @@ class Server(SignalledServer):
             return
         from uvicorn_worker.logs.access import make_access_log  # 5 ms of a start
 
-        self._service.state.observer = make_access_log(self.config)
+        self._access_log = self._service.state.observer = make_access_log(self.config)
+
+    def _flush(self) -> None:
+        """Write the lines of what has just ended: no turn of the loop will come for that."""
+        if self._access_log is not None:
+            self._access_log.flush()
 
     def _accepts(self) -> None:
         """Connections are accepted: tell people, and programs that wait for it."""

@@ -8,12 +8,11 @@ line is written straight away, which takes a third of the time.
 from __future__ import annotations
 
 import logging
-import re
 import time
 import traceback
 from typing import TYPE_CHECKING, Final
 
-from uvicorn_worker.logs.exchanges import CLIENT_LEFT, RefusedExchange, Site, split_target
+from uvicorn_worker.logs.exchanges import CLIENT_LEFT, RefusedExchange, Site, show_target
 from uvicorn_worker.logs.linesink import LineSink, line_handler
 from uvicorn_worker.logs.records import ACCESS_MESSAGE, AccessArgs, RecordMaker, own_methods
 from uvicorn_worker.logs.remembered import Remembered
@@ -31,8 +30,6 @@ if TYPE_CHECKING:
 # Whoever replaces one of these wants to see each record.
 LOGGER_METHODS: Final = ("callHandlers", "filter", "handle", "hasHandlers", "isEnabledFor")
 HANDLER_METHODS: Final = ("emit", "filter", "format", "handle")
-
-_find_invisible = re.compile(r"[^\x21-\x7e]")
 
 
 def make_access_log(config: Config) -> AccessLog | None:
@@ -227,14 +224,3 @@ def make_json_lines(formatter: logging.Formatter | None) -> LineMaker | None:
     from uvicorn_worker.logs.jsonlines import JsonFormatter  # for those who have chosen it
 
     return formatter.access_line if type(formatter) is JsonFormatter else None
-
-
-def show_target(target: bytes) -> str:
-    """Return path and query as received; bytes that are no visible ASCII are percent-encoded."""
-    text = target.decode("latin-1")
-    if text[:1] == "/" and text.isprintable() and text.isascii():
-        return text  # as good as always
-    if "://" in text.partition("?")[0]:
-        path, query = split_target(text)
-        text = f"{path}?{query}" if query else path
-    return _find_invisible.sub(lambda match: f"%{ord(match[0]):02X}", text)

@@ -29,6 +29,7 @@ _TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
 _match_request_line = re.compile(rb"(" + _TOKEN + rb") (\S+)(?: HTTP/([0-9]\.[0-9])\r?\n)?").match
 _match_field = re.compile(rb"(" + _TOKEN + rb"):[ \t]*([^\x00-\x08\x0a-\x1f\x7f]*)").fullmatch
 _find_invisible = re.compile(rb"[^\x21-\x7e]")
+_find_unusual = re.compile(r"[^\x21-\x7e]")
 
 
 class Site(NamedTuple):
@@ -142,6 +143,17 @@ def split_target(uri: str) -> tuple[str, str]:
         _, slash, path = path.partition("://")[2].partition("/")
         path = slash + path
     return path, query
+
+
+def show_target(target: bytes) -> str:
+    """Return path and query as received; bytes that are no visible ASCII are percent-encoded."""
+    text = target.decode("latin-1")
+    if text[:1] == "/" and text.isprintable() and text.isascii():
+        return text  # as good as always
+    if "://" in text.partition("?")[0]:
+        path, query = split_target(text)
+        text = f"{path}?{query}" if query else path
+    return _find_unusual.sub(lambda match: f"%{ord(match[0]):02X}", text)
 
 
 def path_info(exchange: Exchange, site: Site) -> str:

@@ -12,6 +12,7 @@ import time
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from uvicorn_worker.errors import ApplicationError, ClientDisconnected
+from uvicorn_worker.logs.exchanges import show_target
 from uvicorn_worker.websocket.frames import (
     ABNORMAL,
     INTERNAL_ERROR,
@@ -315,6 +316,14 @@ class WebSocketCycle:
             self._state = CONNECTING
             raise
         self.status = 101
+        self._tell_accepted()
+
+    def _tell_accepted(self) -> None:
+        """Say what Uvicorn says at once; the access line comes when the WebSocket has ended."""
+        client = self.scope.get("client")
+        name = "" if client is None or client[1] is None else f"{client[0]}:{client[1]}"
+        log = self._owner.state.log
+        log.info('%s - "WebSocket %s" [accepted]', name, show_target(self.target))
 
 
 def _content(payload: object) -> bytes:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import logging
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -402,15 +403,18 @@ def test_an_observer_that_fails_keeps_the_application_out(start: Start, connect:
     eventually(lambda: observer.after_)
 
 
-def test_open_and_close_are_logged_for_developers(start: Start, connect: Connect) -> None:
+def test_open_and_close_are_logged(start: Start, connect: Connect) -> None:
     server = start(Echo().app)
     client = connect(server, path="/a?b")
-    eventually(lambda: server.messages() == ["WebSocket /a: connection open"])
+    host, port = client.address[:2]
+    accepted = f'{host}:{port} - "WebSocket /a?b" [accepted]'
+    eventually(lambda: server.messages() == ["WebSocket /a: connection open", accepted])
+    assert server.messages(logging.INFO) == [accepted], "the rest is for developers"
     client.send(close_frame(1000))
     client.read_close()
     client.close()
 
-    eventually(lambda: server.messages()[1:] == ["WebSocket /a: connection closed"])
+    eventually(lambda: server.messages()[2:] == ["WebSocket /a: connection closed"])
 
 
 def test_conversations_do_not_share_context_variables(start: Start, connect: Connect) -> None:
