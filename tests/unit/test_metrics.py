@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -12,8 +13,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from tests.support.scraping import OPENMETRICS, parse, promtool_accepts
+from uvicorn_worker.errors import ConfigError
 from uvicorn_worker.metrics import layout
-from uvicorn_worker.metrics.answers import Answers
+from uvicorn_worker.metrics.answers import Answers, check_installed
 from uvicorn_worker.metrics.figures import Figures, read, resident
 from uvicorn_worker.metrics.layout import DURATIONS, LAGS, METHODS, ROW, STATUSES, bucket
 from uvicorn_worker.metrics.meter import WINDOW, Meter
@@ -385,6 +387,14 @@ def test_openmetrics_is_for_those_who_ask(answers: Answers) -> None:
 
 def test_promtool_accepts_the_exposition(answers: Answers) -> None:
     promtool_accepts(answers.answer("GET", "/metrics").content.decode())
+
+
+def test_a_missing_package_is_named_with_the_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
+    check_installed("--metrics")
+    monkeypatch.setitem(sys.modules, "prometheus_client", None)
+
+    with pytest.raises(ConfigError, match=r"--metrics needs .* pip install 'uvicorn-worker\[me"):
+        check_installed("--metrics")
 
 
 @pytest.mark.parametrize(
