@@ -135,6 +135,9 @@ def test_the_supervisors_unit_serves_on_the_socket_of_systemd(
         service.wait_until_told("READY=1")
         assert service.process.get("/").text == "Hello, world!\n"
         service.answers_a_reload()
+        service.wait_until_told("RELOADING=1")  # Type=notify-reload waits for these three
+        service.wait_until_told("READY=1", 2)
+        assert any(line.startswith("MONOTONIC_USEC=") for line in manager.told)
         service.stop()
         assert manager.was_told("STOPPING=1")
         assert os.path.exists(path)  # it is systemd's, and stays for the next start
