@@ -13,14 +13,13 @@ import random
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
-from uvicorn_worker.application.identity import identified
 from uvicorn_worker.application.lifespan import Lifespan
 from uvicorn_worker.errors import ConfigError
 from uvicorn_worker.http1.connection import HTTPConnection
 from uvicorn_worker.http1.reader import RequestReader
 from uvicorn_worker.http1.state import HTTPState
 from uvicorn_worker.http1.timelimit import TimeLimit
-from uvicorn_worker.lease import Leader
+from uvicorn_worker.leader import Leader
 from uvicorn_worker.proxies.headers import ForwardingPolicy
 from uvicorn_worker.sockets.listeners import Acceptor
 from uvicorn_worker.upgrades import LateUpgrader
@@ -76,7 +75,7 @@ class Service:
         forwarding = ForwardingPolicy(config, os.environ, lambda text: log.warning("%s", text))
         self.state = state = HTTPState(
             config,
-            identified(app) if config.request_id else app,
+            _identified(app) if config.request_id else app,
             loop,
             log,
             reader=RequestReader(
@@ -303,6 +302,12 @@ def connection_class(config: ServerConfig, *, metered: bool) -> type[HTTPConnect
     if not kinds:
         return HTTPConnection
     return kinds[0] if len(kinds) == 1 else type("Connection", tuple(kinds), {"__slots__": ()})
+
+
+def _identified(app: Application) -> Application:
+    from uvicorn_worker.application.identity import identified
+
+    return identified(app)
 
 
 def _make_metering(state: HTTPState, room: memoryview) -> Metering:

@@ -86,6 +86,7 @@ WORKER = Layers(
         ("http1.parser", "websocket.engine"),  # what the adapters implement
         ("diagnostics.blocking",),
         ("scoreboard", "sockets.balance", "sockets.lanes", "state"),
+        ("leader",),
         ("lease",),
         ("options.advice",),
         ("sockets.binds", "options.flags", "logs.files", "options.files", "logs.tracing"),

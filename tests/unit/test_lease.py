@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from uvicorn_worker.lease import LEASE, Leader, Lease, is_alive
+from uvicorn_worker.leader import Leader
+from uvicorn_worker.lease import LEASE, Lease, is_alive
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
