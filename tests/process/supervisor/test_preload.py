@@ -65,9 +65,13 @@ def test_a_loader_that_dies_takes_no_worker_along(supervisor: StartSupervisor) -
     server.signal(signal.SIGKILL, loader(server))
     server.wait_for_log("new workers load it themselves")
     assert server.worker_pids() == before
+    server.signal(signal.SIGKILL, min(before))
+    loaded = server.wait_for_workers(2, without={min(before)})
+    assert [server.marked("import").count(pid) for pid in loaded - before] == [1], "by itself"
     server.signal(signal.SIGHUP)
 
-    server.wait_for_workers(2, without=before)
+    server.wait_for_workers(2, without=before | loaded)
+    assert server.marked("import")[-1] == loader(server)
 
 
 def test_workers_of_a_loader_go_when_the_supervisor_is_killed(supervisor: StartSupervisor) -> None:

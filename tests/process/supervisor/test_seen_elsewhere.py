@@ -1,8 +1,7 @@
 """What has been seen to go wrong with other supervisors, by name: none of it happens here.
 
-Elsewhere in this folder: a TERM during the boot that is ignored, a second instance that shares a
-port in silence, failures that exit with 0 (`test_lifecycle`), requests lost at a reload
-(`test_no_loss`).
+Elsewhere in this folder: a TERM during the boot that is ignored, INT and TERM together that hang a
+worker, failures that exit with 0 (`test_lifecycle`), requests lost at a reload (`test_no_loss`).
 """
 
 from __future__ import annotations
@@ -214,6 +213,22 @@ def test_a_second_instance_does_not_take_the_socket_of_the_first(
     assert second.wait_exit() == 1
     assert "another process listens there" in second.log_text()
     assert server.get("/").status == 200
+
+
+def test_a_second_instance_does_not_share_the_port_of_the_first(
+    supervisor: StartSupervisor,
+) -> None:
+    server = supervisor(APP, "--port", "0", own_address=True)
+    server.wait_for_workers(1)
+    port = str(server.tcp[1])
+
+    second = supervisor(APP, "--port", port, own_address=True, expect_exit=1)
+
+    assert second.wait_exit() == 1
+    log = second.log_text()
+    assert f"127.0.0.1:{port}" in log
+    assert "in use" in log
+    assert len(log.splitlines()) == 1, log
 
 
 @pytest.mark.parametrize("own", [False, True], ids=["inherited", "bound"])

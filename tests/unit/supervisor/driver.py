@@ -10,10 +10,10 @@
 
 from __future__ import annotations
 
-from signal import SIGKILL
+from signal import SIGKILL, SIGTERM
 from typing import TYPE_CHECKING
 
-from uvicorn_supervisor.lifecycle import FORKING, READY, STARTING
+from uvicorn_supervisor.lifecycle import FORKING, KILLED, READY, STARTING, STOPPED
 from uvicorn_supervisor.limits import NEVER, Limits
 from uvicorn_supervisor.messages import (
     EndUpgrade,
@@ -35,6 +35,9 @@ from uvicorn_supervisor.messages import (
 from uvicorn_supervisor.pool import Pool
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from uvicorn_supervisor.lifecycle import Worker
     from uvicorn_supervisor.messages import Action, Event
 
 
@@ -66,7 +69,9 @@ class Drive:
         events = [event]
         while events:
             event = events.pop(0)
+            ready = {one.number: one for one in self.pool.workers.values() if one.state is READY}
             actions = self.pool.step(event, self.now)
+            self.check_capacity(ready, actions)
             acted += actions
             for action in actions:
                 events += self._answer(action)
@@ -126,9 +131,21 @@ class Drive:
         """What holds after every step, whatever happens."""
         deadline = self.pool.next_deadline()
         assert deadline > self.now or event != Tick(), "the loop would spin"
-        waits = any(one.state in (FORKING, STARTING) for one in self.pool.workers.values())
-        if waits and self.limits.boot:
+        # Whoever was killed ends by itself; whoever is ready need not do anything.
+        waits = {one.state for one in self.pool.workers.values()} - {READY, KILLED, STOPPED}
+        if not self.limits.boot:
+            waits -= {FORKING, STARTING}
+        if waits:
             assert deadline < NEVER, "somebody is awaited for ever"
+
+    def check_capacity(self, ready: Mapping[int, Worker], actions: Sequence[Action]) -> None:
+        """Nobody who serves is told to go before somebody else does; `ready` served before."""
+        pool = self.pool
+        told = {one.number for one in actions if isinstance(one, Tell) and one.signal == SIGTERM}
+        # Where memory is too small for two, it goes first.
+        told = {number for number in told & ready.keys() if not ready[number].crowded}
+        if told and not pool.ending and pool.count:
+            assert pool.ready >= min(pool.count, len(ready)), f"{told} served, and nobody else does"
 
     # -- what to look at
 
