@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import pytest
@@ -103,6 +104,16 @@ def test_wrong_usage_is_told(words: list[str], capsys: pytest.CaptureFixture[str
 
     assert ended.value.code == 2
     assert "usage: uvicorn-supervisorctl" in capsys.readouterr().err
+
+
+def test_top_says_what_to_install(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delitem(sys.modules, "uvicorn_supervisor.top")
+    monkeypatch.setitem(sys.modules, "rich.console", None)
+
+    assert ctl.main(["--control", "/nowhere", "top"]) == 1
+    assert "rich: pip install 'uvicorn-worker[top]'" in capsys.readouterr().err
 
 
 def test_without_a_path_it_is_asked_for(
