@@ -44,8 +44,10 @@ class Situation(NamedTuple):
             f"{self.ready} of {self.wanted} workers ready, {self.in_flight} requests in flight, "
             f"{self.connections} connections"
         )
-        if self.changing:
-            text += "; reloading" if self.ready else "; starting"
+        if self.wanted and not self.ready:
+            text += "; starting"
+        elif self.changing:
+            text += "; reloading"
         elif self.refusal and self.wanted:
             text += f"; not reloaded: {self.refusal}"
         return text

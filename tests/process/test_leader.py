@@ -40,6 +40,12 @@ async def app(scope, receive, send):
         await basic(scope, receive, send)
 """
 
+HOOKS = """
+def on_starting(supervisor):
+    with open("starts", "a") as file:
+        file.write(f"{supervisor.predecessor}\\n")
+"""
+
 
 class Leaders:
     """What the workers have said, in its order."""
@@ -101,7 +107,9 @@ def test_the_lead_moves_when_its_holder_dies_hangs_or_leaves(supervisor: StartSu
 def test_nobody_leads_in_a_new_program_before_the_old_one_has_ended(
     supervisor: StartSupervisor,
 ) -> None:
-    server = supervisor("shop:app", files={"shop.py": SHOP})
+    server = supervisor(
+        "shop:app", "--hooks", "hooks.py", files={"shop.py": SHOP, "hooks.py": HOOKS}
+    )
     [old] = server.wait_for_workers(1)
     leaders = Leaders(server.folder)
     assert leaders.next() == old
@@ -113,6 +121,7 @@ def test_nobody_leads_in_a_new_program_before_the_old_one_has_ended(
     os.kill(psutil.Process(new).ppid(), signal.SIGTERM)
     server.wait_until_gone()
     pids = [pid for _, pid in leaders.said()]
+    assert (server.folder / "starts").read_text().split() == ["0", str(server.pid)]
     assert pids == sorted(pids, key=(old, new).index), "one after the other"
 
 
