@@ -45,7 +45,8 @@ def choose(resources: Resources, worker: int | None = None) -> Choice:
         # A quota of 1.5 pays for one busy worker and a half: two would be throttled, but one would
         # leave a third of it unused.
         paid = max(1, math.ceil(resources.quota))
-        choices.append(Choice(paid, f"the cgroup's quota is {resources.quota:g} processors"))
+        noun = "processor" if resources.quota == 1 else "processors"
+        choices.append(Choice(paid, f"the cgroup's quota is {resources.quota:g} {noun}"))
     if resources.memory is not None and worker:
         fitting = max(1, int(resources.memory * FILLED / worker))
         reason = (
