@@ -48,6 +48,7 @@ class Place:
         self._waiting = self._predecessor is not None  # for the end of the predecessor
         self._parent = os.getppid()
         self._passed_on = False
+        self._dropped: list[socket.socket] = []  # of a predecessor, asked no more
         self._tls = config.is_ssl
         self.successor = Successor(Program.current())
         with contextlib.ExitStack() as undo:
@@ -85,13 +86,9 @@ class Place:
         if self._predecessor is None:
             return open_counters(self._addresses, {})
         passed = handover.adopt_counters(self._predecessor, backlog=BACKLOG)
-        try:
-            counters = open_counters(self._addresses, passed)
-        finally:
-            kept = {(name, str(address)) for name, address in self._addresses.items()}
-            for where in passed.keys() - kept:
-                _close(passed[where])
-        return counters
+        kept = {(name, str(address)) for name, address in self._addresses.items()}
+        self._dropped = [sock for where in passed.keys() - kept for sock in passed[where]]
+        return open_counters(self._addresses, passed)
 
     def __str__(self) -> str:
         names = (describe(sock, tls=self._tls) for sock in self.sockets)
@@ -100,8 +97,9 @@ class Place:
     def serving(self) -> None:
         """Say that all workers serve, to a predecessor, which goes then."""
         if self._predecessor is not None:
-            self._predecessor.done([*self.sockets, *self._counter_sockets()])
+            self._predecessor.done([*self.sockets, *self._counter_sockets(), *self._dropped])
             self._predecessor = None
+            _close(self._dropped)  # and their files, which are this supervisor's by now
 
     def explain(self, why: str) -> None:
         """Tell a predecessor that goes on why this supervisor cannot serve."""
