@@ -8,8 +8,8 @@ other worker has accepted anything meanwhile, the connection is taken by whoever
 it had counted on do not count for a while: they compute, are stopped, or are full.
 
 **Connections that come and go need no care.** How many of them a worker has at one moment is
-chance, and pauses would only cost time. So the more of them have just ended, the more above its
-share a worker has to be.
+chance, and pauses would only cost time. So the more of them have just come and gone, the more above
+its share a worker has to be.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ DISTRUST: Final = 0.1  # seconds
 
 # What a worker may have above the mean. Where connections stay, a half and a 64th part: of four
 # workers with 50 each the busiest has 52 then, and the least busy not less than 44. As much more as
-# have just ended, but never beyond 8 and a half of the mean.
+# have just come and gone, but never beyond 8 and a half of the mean.
 LEAST: Final = 0.5, 1 / 64
 MOST: Final = 8.0, 1 / 2
 
@@ -62,8 +62,8 @@ class Balance:
         self._load = self._accepted = 0
         self._siblings: Sequence[int] = ()
         self._looked = -LOOK
-        self._ended = 0  # connections and calls, since the last look
-        self._churn = 0.0  # how many end in the time between two looks
+        self._ended = self._came = 0  # since the last look
+        self._churn = 0.0  # how many come and go in the time between two looks
         # What others had accepted when this worker began to pause, of those that have less to do.
         self._left_to: dict[int, int] = {}
         self._vain = 0  # pauses since any of them has accepted
@@ -73,6 +73,7 @@ class Balance:
     def accepted(self, load: int) -> None:
         """Note that this worker has taken a connection; `load` is what it has to do now."""
         self._accepted += 1
+        self._came += 1
         self._load = load
         self._board.show(load, self._accepted)
 
@@ -104,8 +105,9 @@ class Balance:
 
     def _look(self, now: float) -> None:
         self._siblings = self._board.accepting()
-        self._churn = self._ended * LOOK / (now - self._looked)
-        self._looked, self._ended = now, 0
+        # Not those that only end: who has lost many is to get as many again.
+        self._churn = min(self._ended, self._came) * LOOK / (now - self._looked)
+        self._looked, self._ended, self._came = now, 0, 0
 
     def _learn(self, loads: dict[int, tuple[int, int]], now: float) -> None:
         """Distrust those to whom connections were left, where none of them has taken any."""
@@ -132,7 +134,7 @@ class Balance:
 def is_above_share(load: int, others: Sequence[int], churn: float = 0.0) -> bool:
     """Return whether a worker has more to do than its part of what all of them have.
 
-    `churn` is how many connections have just ended.
+    `churn` is how many connections have just come and gone.
     """
     if not others:
         return False
