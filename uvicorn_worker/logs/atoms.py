@@ -151,7 +151,8 @@ def _microseconds(moment: Moment) -> int:
 
 
 def _decimal(moment: Moment) -> str:
-    return f"{max(0.0, moment.now - moment.exchange.started) % DAY:.6f}"
+    taken = moment.now - moment.exchange.started
+    return f"{taken if 0.0 <= taken < DAY else max(0.0, taken) % DAY:.6f}"
 
 
 SINGLE: Final[dict[str, Callable[[Moment], object]]] = {

@@ -68,7 +68,8 @@ class JsonFormatter(logging.Formatter):
         ]
         if isinstance(record.args, AccessArgs):
             args = record.args
-            parts.append(self._request(args, args.exchange, args.duration)[1])
+            line = self.access_line(args, args.exchange, args.duration, "-", record.created)
+            parts.append(line[line.index('"client": ') : -1])
             taken = OWN_KEYS | ACCESS_KEYS
         elif request_id := current.get():
             parts.append(f'"request_id": {quote(request_id)}')
@@ -93,34 +94,22 @@ class JsonFormatter(logging.Formatter):
 
         `duration` is in seconds, `line` the message, or empty for the usual one.
         """
-        message, members = self._request(fields, exchange, duration)
-        if line:
-            message = quote(line)[1:-1]
-        return (
-            f'{{"time": "{self._time(created)}", "level": "INFO", "logger": "uvicorn.access", '
-            f'"message": "{message}", {members}}}'
-        )
-
-    def _request(
-        self, fields: AccessFields, exchange: Exchange, duration: float
-    ) -> tuple[str, str]:
-        """Return what JSON says about a request: the usual message, and members of an object."""
         client, method, full_path, http_version, status = fields
         quoted = self._quoted
         client, method = quoted[client], quoted[method]
-        text = (
-            f'"client": "{client}", "method": "{method}", {self._paths[full_path]}, '
-            f'"http_version": "{http_version}", "status": {status}, "bytes": {exchange.sent}, '
-            f'"duration": {duration:.6f}'
-        )
+        if line:
+            message = quote(line)[1:-1]
+        else:
+            message = f'{client} - \\"{method} {quoted[full_path]} HTTP/{http_version}\\" {status}'
         request_id, trace_id, span_id = find_names(exchange)
-        if request_id:
-            text = f'{text}, "request_id": {quote(request_id)}'
+        names = f', "request_id": {quote(request_id)}' if request_id else ""
         if trace_id:
-            text = f'{text}, "trace_id": "{trace_id}", "span_id": "{span_id}"'
+            names += f', "trace_id": "{trace_id}", "span_id": "{span_id}"'
         return (
-            f'{client} - \\"{method} {quoted[full_path]} HTTP/{http_version}\\" {status}',
-            text,
+            f'{{"time": "{self._time(created)}", "level": "INFO", "logger": "uvicorn.access", '
+            f'"message": "{message}", "client": "{client}", "method": "{method}", '
+            f'{self._paths[full_path]}, "http_version": "{http_version}", "status": {status}, '
+            f'"bytes": {exchange.sent}, "duration": {duration:.6f}{names}}}'
         )
 
     def _time(self, created: float) -> str:

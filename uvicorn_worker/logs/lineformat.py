@@ -9,7 +9,7 @@ import re
 from typing import TYPE_CHECKING, Final
 
 from uvicorn_worker.logs.atoms import NAMED, SINGLE, quoted
-from uvicorn_worker.logs.exchanges import CLIENT_LEFT, method, protocol, read_basic_user
+from uvicorn_worker.logs.exchanges import CLIENT_LEFT, protocol, read_basic_user
 from uvicorn_worker.logs.remembered import Remembered
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ class LineFormat:
     """
 
     __slots__ = (
-        "_fields", "_makers", "_template", "_wanted", "client", "exchange", "now", "site", "stamp",
+        "_makers", "_template", "_wanted", "client", "exchange", "fields", "now", "site", "stamp",
     )  # fmt: skip
 
     exchange: Exchange
@@ -52,7 +52,7 @@ class LineFormat:
         self._template = re.sub(_PLACE, take_name, line_format)
         self._makers = tuple(map(_find_maker, names))
         self._wanted = frozenset(_FIELDS[name] for name in names if name in _FIELDS)
-        self._fields: dict[bytes, bytes] = {}
+        self.fields: dict[bytes, bytes] = {}  # of the request, as far as they are wanted
 
     def make(self, exchange: Exchange, client: Address, now: float, stamp: str) -> str:
         """Return the line of an exchange that ended at `now`.
@@ -62,15 +62,11 @@ class LineFormat:
         self.exchange, self.client, self.now, self.stamp = exchange, client, now, stamp
         if self._wanted:
             fields: dict[bytes, bytes] = {}
-            self._fields = fields
+            self.fields = fields
             for name, value in exchange.request_headers:
                 if name in self._wanted:  # repeated ones are joined
                     fields[name] = b"%b,%b" % (fields[name], value) if name in fields else value
         return self._template % tuple([make(self) for make in self._makers])
-
-    def field(self, atom: str) -> bytes | None:
-        """Return the value of the field that an atom shows, None where it was not sent."""
-        return self._fields.get(_FIELDS[atom])
 
 
 # The fields of requests that atoms without their names show.
@@ -95,24 +91,22 @@ def _client(line: LineFormat) -> str:
 
 
 def _user(line: LineFormat) -> str:
-    value = line.field("u")
-    if value is None:
-        return "-"
-    return _text(read_basic_user(value.decode("latin-1")) or "-")
+    value = line.fields.get(b"authorization")
+    return "-" if value is None else _text(read_basic_user(value.decode("latin-1")) or "-")
 
 
 def _request_line(line: LineFormat) -> str:
-    exchange = line.exchange
-    return f"{method(exchange.scope)} {_values[exchange.target]} {protocol(exchange.scope)}"
+    scope, target = line.exchange.scope, _values[line.exchange.target]
+    return f"{scope.get('method', 'GET')} {target} {_protocols[scope['http_version']]}"
 
 
 def _referer(line: LineFormat) -> str:
-    value = line.field("f")
+    value = line.fields.get(b"referer")
     return "-" if value is None else _values[value]
 
 
 def _agent(line: LineFormat) -> str:
-    value = line.field("a")
+    value = line.fields.get(b"user-agent")
     return "-" if value is None else _values[value]
 
 
@@ -143,5 +137,6 @@ def _visible(value: object) -> object:
     return _find_control.sub(lambda match: f"\\x{ord(match[0]):02x}", value)
 
 
+_protocols: Final[Remembered[str, str]] = Remembered(lambda text: protocol({"http_version": text}))
 _texts: Final = Remembered(_text)
 _values: Final[Remembered[bytes, str]] = Remembered(lambda value: _text(value.decode("latin-1")))

@@ -16,6 +16,8 @@ NAMING: Final = frozenset({FIELD, b"traceparent"})
 MAX_ID: Final = 200  # characters: it comes from outside, and goes into logs
 RANDOM: Final = 16  # bytes of an id that is made here: as many as a trace-id has
 
+NAMELESS: Final = ("", "", "")
+
 current: Final[ContextVar[str]] = ContextVar("uvicorn_request_id", default="")
 """The id of the request that the running task answers; empty: it has none, or there is no task."""
 
@@ -55,6 +57,8 @@ def find_names(exchange: Exchange) -> tuple[str, str, str]:
     known = exchange.scope.get("state")
     if known and type(known.get("request_id")) is str:
         request_id = known["request_id"].encode("latin-1", "replace")
+    if not (request_id or traceparent):
+        return NAMELESS
     trace_id = span_id = b""
     if traceparent:
         if found := _read_trace(traceparent):
