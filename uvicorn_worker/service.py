@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import random
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
@@ -175,6 +174,8 @@ class Service:
         Returns how many connections and calls were cut off after `timeout` seconds (None: wait
         for all); cancelled calls have `cancel_timeout` more seconds to return.
         """
+        import random  # not for the start, which takes longer with it
+
         state, loop = self.state, self.state.loop
         self._leader.resign()
         self.announce_end()
