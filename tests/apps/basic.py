@@ -210,7 +210,8 @@ async def background(scope: Scope, receive: Receive, send: Send) -> None:
 
 
 async def state(scope: Scope, receive: Receive, send: Send) -> None:
-    await reply(send, json.dumps(scope.get("state")).encode(), content_type="application/json")
+    content = json.dumps(scope.get("state"), default=str)  # some of it is the server's own
+    await reply(send, content.encode(), content_type="application/json")
 
 
 async def not_found(scope: Scope, receive: Receive, send: Send) -> None:
