@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from uvicorn_supervisor.child import INQUIRY
+from uvicorn_supervisor.closed import Closed
 from uvicorn_supervisor.config import AUTO
 from uvicorn_supervisor.handover import TAKEN_OVER
 from uvicorn_supervisor.hooks import Hooks, load_hooks
@@ -45,9 +46,6 @@ from uvicorn_supervisor.nursery import Nursery
 from uvicorn_supervisor.observer import Observer
 from uvicorn_supervisor.patterns import resolve
 from uvicorn_supervisor.pool import Pool
-from uvicorn_supervisor.reception import Reception
-from uvicorn_supervisor.scene import Scene
-from uvicorn_supervisor.status import Sources
 from uvicorn_supervisor.systemd import Systemd
 from uvicorn_supervisor.tally import Tally
 from uvicorn_supervisor.upgrade import CannotUpgrade
@@ -65,6 +63,7 @@ if TYPE_CHECKING:
     from uvicorn_supervisor.mailbox import HasFileno, Mailbox
     from uvicorn_supervisor.messages import Action, Event
     from uvicorn_supervisor.place import Place
+    from uvicorn_supervisor.reception import Reception
     from uvicorn_supervisor.system import System
     from uvicorn_worker.scoreboard import SlotView
 
@@ -121,29 +120,37 @@ class Supervisor:
             mailbox,
             system,
             self._hooks,
-            lambda: self._desk.descriptors,
+            lambda: self._reception.descriptors,
         )
         if place.succeeding:
             self._board.lease.wait_for(place.predecessor)
             self._nursery.view = replace(self._nursery.view, predecessor=place.predecessor)
         self._line = self._nursery.line
         self._words: dict[int, str] = {}  # why a worker has failed, by number
-        self._reception = Reception(
+        self._reception = self._make_reception() if place.counters else Closed()
+        self._systemd = Systemd(place, self._pool, self._board, system.now)
+
+    def _make_reception(self) -> Reception:
+        # Here: who cannot be asked does not load what answers.
+        from uvicorn_supervisor.reception import Reception
+        from uvicorn_supervisor.scene import Scene
+        from uvicorn_supervisor.status import Sources
+
+        app = self._first.app
+        return Reception(
             Scene(
                 pool=self._pool,
                 board=self._board,
-                now=system.now,
+                now=self._system.now,
                 take=self._take,
                 sources=Sources(memory=self._observer.memory, lag=self._lag),
                 bulletin=self._nursery.bulletin,
                 levels=self._nursery.levels,
-                app=config.app if isinstance(config.app, str) else type(config.app).__name__,
-                place=str(place),
-                started=system.now(),
+                app=app if isinstance(app, str) else type(app).__name__,
+                place=str(self._place),
+                started=self._system.now(),
             )
         )
-        self._desk = self._reception.desk
-        self._systemd = Systemd(place, self._pool, self._board, system.now)
 
     def run(self) -> int:
         """Return the exit code, when no worker is left."""
@@ -168,10 +175,10 @@ class Supervisor:
 
     def _wait(self) -> list[int]:
         """Return the signals that came; wait for one, or for anything else to do."""
-        others: list[HasFileno] = [*self._nursery.loaders, self._line, *self._desk.readers]
+        others: list[HasFileno] = [*self._nursery.loaders, self._line, *self._reception.readers]
         if self._watcher is not None:
             others.append(self._watcher)
-        return self._mailbox.wait(self._timeout(), others, self._desk.writers)
+        return self._mailbox.wait(self._timeout(), others, self._reception.writers)
 
     def _timeout(self) -> float | None:
         deadline = min(self._pool.next_deadline(), self._reception.deadline, self._systemd.deadline)

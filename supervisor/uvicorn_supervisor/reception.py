@@ -46,6 +46,18 @@ class Reception:
         """When there is something to do, whatever happens; infinity: never."""
         return min(self.desk.deadline, self._control.deadline)
 
+    @property
+    def readers(self) -> list[socket.socket]:
+        return self.desk.readers
+
+    @property
+    def writers(self) -> list[socket.socket]:
+        return self.desk.writers
+
+    @property
+    def descriptors(self) -> list[int]:
+        return self.desk.descriptors
+
     def open(self, counters: Mapping[str, Sequence[socket.socket]]) -> None:
         """Answer on these sockets, by the option's name; they stay whose they are."""
         for name, sockets in counters.items():

@@ -212,7 +212,7 @@ SUPERVISOR = Layers(
         ("credentials", "deskhttp"),
         ("autoworkers", "deaths", "examine", "handover", "hooks", "sdnotify", "watching"),
         ("cgroups", "patterns"),
-        ("advice", "logs", "messages"),
+        ("advice", "closed", "logs", "messages"),
         ("bulletin", "config", "ctlclient", "figures", "line", "rates"),
         ("announcing",),
         ("limits", "logfile", "logtargets", "once"),
