@@ -436,3 +436,39 @@ def test_a_callback_is_called_while_the_server_runs(caplog: pytest.LogCaptureFix
 def test_keywords_of_uvicorn_that_cannot_be_honoured(options: dict[str, Any], says: str) -> None:
     with pytest.raises(ConfigError, match=f"^{says}"):
         Config("a:b", **options)
+
+
+# -- the access log comes when somebody wants to see it
+
+
+class Lines(logging.Handler):
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.found.append(record.getMessage())
+
+
+@pytest.mark.parametrize("when", ["at the application's startup", "before a reload"])
+def test_a_handler_that_comes_late_sees_requests(when: str) -> None:
+    lines = Lines()
+    access = logging.getLogger("uvicorn.access")
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] == "lifespan" and when != "before a reload":
+            access.addHandler(lines)
+        await basic(scope, receive, send)
+
+    async def main() -> None:
+        async with Server(config(app=app, log_level="info")) as server:
+            if when == "before a reload":
+                await asyncio.to_thread(get, server.url, "/?unseen")
+                access.addHandler(lines)
+                server.handle_other(signal.SIGHUP, None)
+                await eventually_async(lambda: not server._orders.pending)
+            await asyncio.to_thread(get, server.url, "/?seen")
+
+    asyncio.run(main())
+
+    assert [line.split()[3] for line in lines.found] == ["/?seen"]
