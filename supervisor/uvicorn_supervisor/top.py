@@ -53,7 +53,11 @@ def run(look: Callable[[], Look]) -> int:
     console = Console()
     view = View()
     first = look()  # before the screen changes: what goes wrong is to be read
-    with _keys() as key, Live(console=console, screen=True, auto_refresh=False) as live:
+    with (
+        contextlib.suppress(KeyboardInterrupt),  # Ctrl-C is as good as q
+        _keys() as key,
+        Live(console=console, screen=True, auto_refresh=False) as live,
+    ):
         live.update(view.show(first, console.width, console.height), refresh=True)
         while not _wait(key):
             live.update(view.show(look(), console.width, console.height), refresh=True)

@@ -8,6 +8,7 @@ import http.client
 import os
 import pty
 import select
+import signal
 import struct
 import subprocess
 import termios
@@ -167,6 +168,20 @@ def ask_as_others_do(host: str, port: int) -> None:
     assert ask("GET", "/status.json", "evil.example").status == 403
     assert ask("POST", "/status.json", "localhost").status == 405
     assert ask("POST", "/stop", "localhost").status == 404
+
+
+def test_top_ends_by_an_interrupt_as_well(supervisor: StartSupervisor, tmp_path: Path) -> None:
+    path = str(tmp_path / "ctl")
+    supervisor(APP, "--control", path).wait_for_workers(1)
+    terminal = Terminal(*COMMAND, "top", env={"UVICORN_CONTROL": path})
+    try:
+        eventually(lambda: " ready " in terminal.text(), timeout=20, message="it is shown")
+        terminal.process.send_signal(signal.SIGINT)
+        eventually(lambda: terminal.text() is not None and terminal.process.poll() is not None)
+    finally:
+        terminal.close()
+
+    assert terminal.process.returncode == 0
 
 
 def test_a_page_for_other_machines_is_warned_about(supervisor: StartSupervisor) -> None:
