@@ -49,3 +49,12 @@ def test_without_the_option_nobody_else_may_listen() -> None:
     [sock] = bind_all(Config("app:app", port=0), {}, lanes=3)
     with sock:
         assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT) == 0
+
+
+def test_with_the_option_servers_share_a_port() -> None:
+    [first] = bind_all(Config("app:app", port=0, reuse_port=True), {})
+    with first:
+        port = first.getsockname()[1]
+        [second] = bind_all(Config("app:app", port=port, reuse_port=True), {}, explicit=True)
+        with second:
+            assert first.getsockname() == second.getsockname()
