@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import select
 import sys
 from typing import TYPE_CHECKING, Any, Final
 
@@ -35,6 +36,7 @@ WAITING: Final = {
     "upgrade": "start the program as it is installed now, and let it take over",
     "stop": "end the server: let requests end, and wait for that",
 }
+TO_EXIT: Final = 5  # seconds from the end of the last worker to that of the supervisor
 COLUMNS: Final = (
     "WORKER", "PID", "STATE", "RELEASE", "AGE", "REQUESTS", "IN FLIGHT", "CONNS", "MEMORY",
     "RESTARTS",
@@ -89,7 +91,7 @@ def _parser() -> argparse.ArgumentParser:
             "--json", action="store_true", help="for programs: seconds and bytes"
         )
     for name, help in WAITING.items():
-        command(name, help, _wait_for_verdict)
+        command(name, help, _stop if name == "stop" else _wait_for_verdict)
     scale = command("scale", "keep so many workers, until the next reload", _order)
     scale.add_argument("count", metavar="N")
     recycle = command("recycle", "replace one worker, its successor first", _order_and_wait)
@@ -129,6 +131,24 @@ def _workers(client: Client, asked: argparse.Namespace) -> int:
 
 def _wait_for_verdict(client: Client, asked: argparse.Namespace) -> int:
     return _say(client.ask("POST", f"/{asked.command}", timeout=None).content)
+
+
+def _stop(client: Client, asked: argparse.Namespace) -> int:
+    """Wait for the process as well: whoever starts another one wants the pid file to be gone."""
+    pid = _data(client)["supervisor"]["pid"]
+    try:
+        process = os.pidfd_open(pid)
+    except (AttributeError, OSError):  # no Linux, or not a process that can be seen from here
+        return _wait_for_verdict(client, asked)
+    try:
+        code = _wait_for_verdict(client, asked)
+        if code == EXIT_DONE:
+            ended = select.poll()
+            ended.register(process, select.POLLIN)
+            ended.poll(TO_EXIT * 1000)
+        return code
+    finally:
+        os.close(process)
 
 
 def _order(client: Client, asked: argparse.Namespace) -> int:

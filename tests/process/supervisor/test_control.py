@@ -173,7 +173,7 @@ def test_orders_are_carried_out_and_their_verdict_is_told(
     # -- the end
     slow.close()
     assert ctl("stop") == (0, "stopped\n", "")
-    assert server.wait_exit() == 0
+    assert server.process.poll() == 0, "it is waited for"
     assert not path.exists()
     code, _, err = ctl("status")
     assert code == 1
