@@ -16,6 +16,7 @@ from uvicorn_worker.http1.request import (
     accept_version,
     check_host,
     check_repeated,
+    match_plain_line,
     method_error,
     read_connection,
     read_framing,
@@ -38,8 +39,6 @@ MAX_FIELDS: Final = 32768
 # sizes are bounded, and each table is emptied when full: what is common comes back at once.
 MAX_KNOWN_LINES: Final = 1024
 MAX_KNOWN_LINE: Final = 256
-MAX_KNOWN_PART: Final = 1024
-MAX_SEEN: Final = 4096
 
 # Lines not worth keeping: they would push the others out.
 UNKEPT_FIELDS: Final = VARYING | {b"content-length", b"sec-websocket-key"}
@@ -52,7 +51,7 @@ class RequestReader:
     """Reads heads by the rules of one configuration."""
 
     __slots__ = ("_any_minor_version", "_check_grammar", "_forwarding", "_hosts", "_lines",
-                 "_persist", "_request_lines", "_sections", "_seen", "_small", "_unfold",
+                 "_persist", "_request_lines", "_sections", "_small", "_unfold",
                  "max_field_size", "max_fields", "max_head", "max_line")  # fmt: skip
 
     def __init__(
@@ -64,7 +63,6 @@ class RequestReader:
         self._lines: dict[bytes, tuple[bytes, bytes]] = {}
         self._request_lines: dict[bytes, tuple[str, bytes, bytes, str, bytes]] = {}
         self._sections = KnownSections()
-        self._seen: set[int] = set()
         self._hosts: set[bytes] = set()
         self.max_line = config.limit_request_line or MAX_LINE
         self.max_fields = config.limit_request_fields or MAX_FIELDS
@@ -102,8 +100,8 @@ class RequestReader:
         line = head[:end]
         section = head[end:]
         request = Request()
-        known_line = self._request_lines.get(line)
-        found = self._sections.find(section)
+        known_line = self._request_lines.get(line) or self._read_plain_line(line)
+        known, values, parts = found = self._sections.find(section)
         if known_line is not None:
             request.http11 = True
             request.method, request.target, request.path, request.path_text, request.query = (
@@ -111,19 +109,35 @@ class RequestReader:
             )
         else:
             head = self._read_request_line(request, line, head)
-        if found.known is not None and request.http11:
+        if known is not None and request.http11:
             # The fields have been through all this before; has the request line?
             if known_line is None:
                 self._check_grammar(head[:end] + b"\r\nhost:\r\n\r\n")
-            found.known.tell(request, found.values)
+            known.tell(request, values)
         else:
             self._check_grammar(head)
             self._read_fields(request, section)
-        if found.parts:
+        if parts:
             self._sections.remember(section, found, request)
         if known_line is None:
-            self._read_target(request, line)
+            self._read_target(request)
         return request
+
+    def _read_plain_line(self, line: bytes) -> tuple[str, bytes, bytes, str, bytes] | None:
+        """Return what a request line says that needs no second look; None for any other."""
+        match = match_plain_line(line)
+        if match is None:
+            return None
+        name, target, path, query = match.groups(b"")
+        method = METHODS.get(name)
+        if method is None:
+            return None
+        said = (method, target, path, _decode(path), query)
+        if len(line) <= MAX_KNOWN_LINE:
+            if len(self._request_lines) >= MAX_KNOWN_LINES:
+                self._request_lines.clear()
+            self._request_lines[line] = said
+        return said
 
     def _read_request_line(self, request: Request, line: bytes, head: bytes) -> bytes:
         """Take apart a request line; return the head as a parser of 1.1 and 1.0 knows it."""
@@ -140,29 +154,14 @@ class RequestReader:
         request.method = known_method
         return head
 
-    def _read_target(self, request: Request, line: bytes) -> None:
+    def _read_target(self, request: Request) -> None:
         """Take apart the target of a request whose line and fields are in the grammar."""
         target = request.target
         path, _, request.query = target.partition(b"?")
-        plain = path.startswith(b"/") and target.find(b"#") < 0
-        if not plain:
+        if not path.startswith(b"/") or target.find(b"#") >= 0:
             path = read_other_target(request, path)
         request.path = path
-        request.path_text = path.decode("ascii")
-        if path.find(b"%") >= 0:
-            from urllib.parse import unquote  # 1 ms of a start, for few paths
-
-            request.path_text = unquote(request.path_text)
-        if plain and line.endswith(b" HTTP/1.1") and self._comes_again(line):
-            if len(self._request_lines) >= MAX_KNOWN_LINES:
-                self._request_lines.clear()
-            self._request_lines[line] = (
-                request.method,
-                target,
-                path,
-                request.path_text,
-                request.query,
-            )
+        request.path_text = _decode(path)
 
     def _read_fields(self, request: Request, section: bytes) -> None:
         """Take apart the fields, which begin and end with CRLF, and see what they say."""
@@ -191,18 +190,6 @@ class RequestReader:
         if b"content-length" in fields or b"transfer-encoding" in fields or b"expect" in fields:
             read_framing(request)
 
-    def _comes_again(self, part: bytes) -> bool:
-        """Return whether a part of a head was seen before; one that comes once costs its hash."""
-        if len(part) > MAX_KNOWN_PART:
-            return False
-        mark = hash(part)
-        if mark in self._seen:
-            return True
-        if len(self._seen) >= MAX_SEEN:
-            self._seen.clear()
-        self._seen.add(mark)
-        return False
-
     def _read_line(self, line: bytes) -> tuple[bytes, bytes]:
         """Return the field of a line that is in the grammar, and remember it where that pays."""
         name, _, value = line.partition(b":")
@@ -227,6 +214,16 @@ class RequestReader:
         check_host(host, http11)
         if host is not None and len(self._hosts) < MAX_KNOWN_HOSTS:
             self._hosts.add(host)
+
+
+def _decode(path: bytes) -> str:
+    """Return what a path in ASCII stands for (RFC 3986 section 2.1)."""
+    text = path.decode("ascii")
+    if "%" not in text:
+        return text
+    from urllib.parse import unquote  # 1 ms of a start, for few paths
+
+    return unquote(text)
 
 
 def _unfold(head: bytes) -> bytes:

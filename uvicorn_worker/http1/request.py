@@ -37,6 +37,11 @@ SINGLE_FIELDS: Final = (b"host", b"content-length", b"content-type")
 _TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
 match_token = re.compile(_TOKEN).fullmatch
 match_version = re.compile(rb"HTTP/([0-9])\.([0-9])").fullmatch
+# A request line of HTTP/1.1 in origin-form (RFC 9112 section 3.2.1), all of whose characters are in
+# every parser's grammar: method, target, path, query.
+match_plain_line = re.compile(
+    rb"([A-Z-]+) ((/[!-\"$->@-~]*)(?:\?([!-\"$-~]*))?) HTTP/1\.1"
+).fullmatch
 # RFC 3986 section 3.2: host (name, IPv4 or bracketed IPv6) and optional port, no userinfo.
 match_host = re.compile(
     rb"(?:\[[0-9A-Fa-f:.]+\]|\[v[0-9A-Fa-f]+\.[\w.~!$&'()*+,;=:-]+\]"
