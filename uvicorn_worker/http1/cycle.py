@@ -18,7 +18,7 @@ from uvicorn_worker.http1.head import (
     UNKNOWN_LENGTH,
     early_hints,
     length_line,
-    read_fields,
+    read_head,
     trailer_section,
 )
 from uvicorn_worker.http1.request import field_values
@@ -102,13 +102,13 @@ class RequestCycle:
         "_body",
         "_body_ended",
         "_chunked",
+        "_head",
         "_keep_alive",
         "_left",
         "_length",
         "_more_body",
         "_no_body",
         "_owner",
-        "_parts",
         "_send_trailers",
         "_special",
         "_state",
@@ -296,7 +296,7 @@ class RequestCycle:
         """Answer in the application's place, and close; only before its own response went out."""
         self.status = status
         self._trailers = False
-        self._parts, self._length, self._special = read_fields(
+        self._head, self._length, self._special = read_head(
             status,
             (
                 (b"content-type", b"text/plain; charset=utf-8"),
@@ -373,9 +373,7 @@ class RequestCycle:
                 raise self._refusal(kind)
         elif kind == "http.response.start" and state is START:
             self.status = status = message["status"]
-            self._parts, self._length, self._special = read_fields(
-                status, message.get("headers", ())
-            )
+            self._head, self._length, self._special = read_head(status, message.get("headers", ()))
             if message.get("trailers", False):
                 self._expect_trailers()
             self._state = HEAD
@@ -444,12 +442,11 @@ class RequestCycle:
             raise ApplicationError(
                 f"content-length is {self._length}, but the response has {length} bytes"
             )
-        parts = self._finish_head(framing, keep_alive)
+        head = self._finish_head(framing, keep_alive)
         if length <= COPY_LIMIT:
-            parts.append(body)
-            owner.transport.write(b"".join(parts))
+            owner.transport.write(head + body)
         else:
-            owner.write_parts((b"".join(parts), body))
+            owner.write_parts((head, body))
         self.sent = length
         self._end(keep_alive)
 
@@ -478,14 +475,14 @@ class RequestCycle:
         else:
             keep_alive = False  # RFC 9112 section 6.3: the close ends the content
             framing = b""
-        parts = self._finish_head(framing, keep_alive)
+        head = self._finish_head(framing, keep_alive)
         self._keep_alive = keep_alive
         self._state = BODY
         try:
-            self._write_body(message, parts)
+            self._write_body(message, head)
         except ApplicationError:
-            # Nothing is on the wire: as if the response had not been started. The head in `parts`
-            # is spent; a body without one must not follow.
+            # Nothing is on the wire: as if the response had not been started. Its head is spent; a
+            # body without one must not follow.
             self._state = START
             self._no_body = self._trailers = False
             raise
@@ -498,26 +495,24 @@ class RequestCycle:
             return b""
         return length_line(self._length)
 
-    def _finish_head(self, framing: bytes, keep_alive: bool) -> list[bytes]:
-        """Return the head in pieces, for joining with what follows it."""
-        parts, server, special = self._parts, self._owner.state, self._special
-        if framing:
-            parts.append(framing)
-        if not keep_alive:
-            parts.append(b"\r\nconnection: close")
-        elif not self.request.http11:
-            parts.append(b"\r\nconnection: keep-alive")
+    def _finish_head(self, framing: bytes, keep_alive: bool) -> bytes:
+        """Return the head: the application's lines, those of the framing, and the server's."""
+        server, special = self._owner.state, self._special
         if special is None:
-            parts.append(server.common_end)
+            end = server.common_end
         else:
-            parts += [b"\r\nconnection: " + option for option in special.options]
-            parts.append(server.end_beside(date=special.has_date, server=special.has_server))
-        if server.observer is not None:
-            self.response_head = b"".join(parts)
-        return parts
+            end = server.end_beside(date=special.has_date, server=special.has_server)
+            for option in reversed(special.options):
+                end = b"\r\nconnection: " + option + end
+        if not keep_alive:
+            framing += b"\r\nconnection: close"
+        elif not self.request.http11:
+            framing += b"\r\nconnection: keep-alive"
+        self.response_head = head = b"".join((self._head, framing, end))
+        return head
 
-    def _write_body(self, message: Message, head: list[bytes] | None = None) -> None:
-        """Send a part of the content, behind a head in pieces where it is the first."""
+    def _write_body(self, message: Message, head: bytes = b"") -> None:
+        """Send a part of the content, behind the head where it is the first."""
         body = message.get("body", b"")
         if type(body) is not bytes:
             body = _content(body)
@@ -532,8 +527,8 @@ class RequestCycle:
             if self._left != UNKNOWN_LENGTH:
                 self._count_down(length, last=not more_body)
             parts = [body] if length else []
-        if head is not None:
-            parts = head + parts
+        if head:
+            parts.insert(0, head)
         if parts or not more_body:
             self._write_soon(parts, length, now=not more_body)
             if self._state is LOST:

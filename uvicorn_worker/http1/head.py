@@ -53,6 +53,11 @@ _UNKEPT: Final = frozenset({
 })  # fmt: skip
 
 
+# Heads whose fields had all come before -> their lines, and the content's length.
+_heads: dict[tuple[int, ResponseHeaders], tuple[bytes, int, None]] = {}
+MAX_HEADS: Final = 1024
+
+
 class SpecialFields:
     """What an application said in fields whose meaning is the server's business.
 
@@ -102,6 +107,29 @@ def read_fields(
             f"invalid response headers: expected pairs of bytes ({exc})"
         ) from exc
     return parts, length, special
+
+
+def read_head(status: int, headers: ResponseHeaders) -> tuple[bytes, int, SpecialFields | None]:
+    """Check as `read_fields` does; return the lines joined.
+
+    Applications send few different heads: what was right as a whole is looked up.
+    """
+    again = False
+    try:
+        headers = tuple(headers)
+        head = _heads.get((status, headers))
+        if head is not None:
+            return head
+        again = _known.keys() >= set(headers)
+    except TypeError:  # pairs may be lists, which cannot be looked up
+        pass
+    lines, length, special = read_fields(status, headers)
+    joined = b"".join(lines)
+    if again and special is None:
+        if len(_heads) >= MAX_HEADS:
+            _heads.clear()
+        _heads[status, headers] = (joined, length, None)
+    return joined, length, special
 
 
 def _read_field(
