@@ -85,7 +85,7 @@ WORKER = Layers(
         ("websocket.frames",),
         ("http1.parser", "websocket.engine"),  # what the adapters implement
         ("diagnostics.blocking",),
-        ("scoreboard", "sockets.balance", "sockets.lanes", "state"),
+        ("scoreboard", "sockets.accepting", "sockets.balance", "sockets.lanes", "state"),
         ("leader",),
         ("lease",),
         ("options.advice",),

@@ -17,6 +17,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from uvicorn_worker.flow import address_of
+from uvicorn_worker.sockets.accepting import accept
 from uvicorn_worker.tls.failures import explain
 
 if TYPE_CHECKING:
@@ -78,8 +79,8 @@ class Acceptor:
         self._limit = state.config.limit_connections
         # Those that have no protocol yet, and who is at their other end.
         self._opening: dict[Opened, tuple[socket.socket, Address]] = {}
-        # The own address of all connections of a listener, where they have the same.
-        self._names: dict[socket.socket, Address] = {}
+        # Each listener's family, and the own address of all its connections if they have the same.
+        self._listening: dict[socket.socket, tuple[int, Address]] = {}
         # uvloop sees to the options of a socket that it is given.
         self._prepares = not type(state.loop).__module__.startswith("uvloop")
         self._watching: list[socket.socket] = []
@@ -98,7 +99,7 @@ class Acceptor:
     def start(self) -> None:
         for sock in self._sockets:
             sock.setblocking(False)
-            self._names[sock] = _fixed_name(sock)
+            self._listening[sock] = int(sock.family), _fixed_name(sock)
         self._watch()
 
     def show_load(self) -> None:
@@ -125,7 +126,7 @@ class Acceptor:
             more = empty
             while more:
                 try:
-                    self._open(sock, *sock.accept())
+                    self._accept(sock)
                 except OSError as exc:  # noqa: PERF203 - each accept can fail in its own way
                     more = exc.errno in FAILED
             sock.close()
@@ -204,14 +205,13 @@ class Acceptor:
                 self._warn()
                 return
             try:
-                connection, peer = sock.accept()
+                self._accept(sock)
             except BlockingIOError:
                 return  # a sibling was faster
             except OSError as exc:
                 if exc.errno not in FAILED:
                     self._accept_failed(exc)
                 return
-            self._open(sock, connection, peer)
 
     def _warn(self) -> None:
         """Say that the limit is reached, once in a while."""
@@ -230,12 +230,14 @@ class Acceptor:
         self._unwatch()
         self._retry = self._state.loop.call_later(RETRY_DELAY, self._watch)
 
-    def _open(self, listener: socket.socket, sock: socket.socket, name: object) -> None:
-        """Give a connection that was accepted its transport and protocol."""
+    def _accept(self, listener: socket.socket) -> None:
+        """Take a connection and give it a transport and a protocol; raises OSError."""
+        family, local = self._listening[listener]
+        sock, name = accept(listener, family)
         if self._prepares:
             _prepare(sock)
         peer = address_of(name)
-        local = self._names[listener] or address_of(sock.getsockname())
+        local = local or address_of(sock.getsockname())
         task = _begin(self._state.loop, self._opening_of(sock, peer, local))
         self._opening[task] = sock, peer
         task.add_done_callback(self._opened)
