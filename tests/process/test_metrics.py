@@ -54,6 +54,7 @@ def test_reloads_and_upgrades_keep_the_address_and_only_one_master_answers(
     server = gunicorn(APP, "--workers", "1", env=env, bind=["127.0.0.1:0"])
     metrics = str(server.folder / "metrics.sock")
     killed = server.wait_for_workers(1)
+    assert server.get("/healthz").status == 200  # it serves: who is killed before cannot boot
     server.signal(signal.SIGKILL, *killed)
     before = server.wait_for_workers(1, without=killed)
     assert scrape(metrics)[DIED] == 1
