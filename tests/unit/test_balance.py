@@ -81,14 +81,14 @@ def test_share_is_wide_where_connections_come_and_go(
     assert is_above_share(load, others, churn) is above
 
 
-@pytest.mark.parametrize(("came", "pause"), [(0, PAUSE), (25, 0.0)])
+@pytest.mark.parametrize(("came", "pause"), [(0, PAUSE), (2, PAUSE), (25, 0.0)])
 def test_what_has_just_come_and_gone_counts_until_the_next_look(came: int, pause: float) -> None:
     board, clock = FakeBoard(_1=[0, 7]), Clock()
     balance = Balance(board, clock)
     assert balance.pause(5) == PAUSE
     for _ in range(came):
-        balance.accepted(30)
-    for load in (30, 5):
+        balance.accepted(came + 5)
+    for load in (came + 5, 5):
         balance.changed(load)
     board.siblings[1][1] += 1
     clock.now += LOOK

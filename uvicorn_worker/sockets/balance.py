@@ -29,9 +29,13 @@ LOOK: Final = 0.25  # seconds
 # So long those that were waited for in vain do not count, unless they accept.
 DISTRUST: Final = 0.1  # seconds
 
+# Seconds in which those are counted that come and go: some ten times a connection's life that is
+# opened for one request.
+CHURN: Final = 0.05
+
 # What a worker may have above the mean. Where connections stay, a half and a 64th part: of four
 # workers with 50 each the busiest has 52 then, and the least busy not less than 44. As much more as
-# have just come and gone, but never beyond 8 and a half of the mean.
+# come and go in that time, but never beyond 8 and a half of the mean.
 LEAST: Final = 0.5, 1 / 64
 MOST: Final = 8.0, 1 / 2
 
@@ -63,7 +67,7 @@ class Balance:
         self._siblings: Sequence[int] = ()
         self._looked = -LOOK
         self._ended = self._came = 0  # since the last look
-        self._churn = 0.0  # how many come and go in the time between two looks
+        self._churn = 0.0  # how many come and go in `CHURN` seconds
         # What others had accepted when this worker began to pause, of those that have less to do.
         self._left_to: dict[int, int] = {}
         self._vain = 0  # pauses since any of them has accepted
@@ -106,7 +110,7 @@ class Balance:
     def _look(self, now: float) -> None:
         self._siblings = self._board.accepting()
         # Not those that only end: who has lost many is to get as many again.
-        self._churn = min(self._ended, self._came) * LOOK / (now - self._looked)
+        self._churn = min(self._ended, self._came) * CHURN / (now - self._looked)
         self._looked, self._ended, self._came = now, 0, 0
 
     def _learn(self, loads: dict[int, tuple[int, int]], now: float) -> None:
@@ -134,7 +138,7 @@ class Balance:
 def is_above_share(load: int, others: Sequence[int], churn: float = 0.0) -> bool:
     """Return whether a worker has more to do than its part of what all of them have.
 
-    `churn` is how many connections have just come and gone.
+    `churn` is how many connections come and go in `CHURN` seconds.
     """
     if not others:
         return False
