@@ -17,7 +17,10 @@ _application: Any = getattr(importlib.import_module(_module), _attribute)
 
 
 async def app(scope: Message, receive: Receive, send: Send) -> None:
-    """Hand everything on, and mark where a mark is asked for."""
+    """Hand everything on but requests for a mark."""
     if scope["type"] == "http" and scope["path"] == MARK:
         os.getpriority(os.PRIO_PROCESS, 0)
+        await send({"type": "http.response.start", "status": 204})
+        await send({"type": "http.response.body"})
+        return
     await _application(scope, receive, send)
