@@ -50,8 +50,8 @@ format: $(VENV)/.installed-dev  ## Format the code and mend what the linter can.
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
-bench: $(VENV)/.installed-dev  ## Compare with other servers (ARGS="--help" for the options).
-	$(BIN)/python -m tests.benchmarks $(ARGS)
+bench: $(VENV)/.installed-dev  ## Compare with other servers, write RESULTS.md (ARGS="--help" for the options).
+	$(BIN)/python -m tests.benchmarks --report $(ARGS)
 
 coverage: $(VENV)/.installed-dev  ## Run the tests and report the lines and branches not run.
 	$(BIN)/coverage erase

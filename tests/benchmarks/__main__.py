@@ -14,7 +14,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
-from tests.benchmarks import environments, report
+from tests.benchmarks import environments, publishing, report
 from tests.benchmarks.client import MISSING
 from tests.benchmarks.environments import EnvironmentProblem
 from tests.benchmarks.profiling import profile
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from tests.benchmarks.workloads import Workload
 
 RIVAL = "uvicorn"
+HERE = Path(__file__).parent
 DESCRIPTORS = 256  # beside the idle connections
 
 
@@ -48,7 +49,7 @@ def arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     add("--floor", action="store_true", help="also measure what is possible at all")
     add("--quick", action="store_true", help=f"few rounds, only {OURS} and {RIVAL}")
     add("--baseline", choices=SERVERS, default=OURS, help=f"ratios by whom [{OURS}]")
-    add("--budget", type=_count, default=60, metavar="MINUTES", help="for everything [60]")
+    add("--budget", type=_count, default=120, metavar="MINUTES", help="for everything [120]")
     add(
         "--quiet",
         type=float,
@@ -57,6 +58,7 @@ def arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
         help=f"repeat a sample (at most {ATTEMPTS} times) while others keep more CPUs busy [off]",
     )
     add("--json", type=Path, metavar="FILE", help="write every sample and result there")
+    add("--report", action="store_true", help="write RESULTS.md and results.svg in this folder")
     add("--peers", metavar="PYTHON", help="interpreter that has the other servers [.bench-venv]")
     add("--list", action="store_true", help="list servers and workloads")
     add(
@@ -118,6 +120,11 @@ def _compare(
     if options.json:
         document = report.document(samples, workloads, options.baseline, about)
         options.json.write_text(json.dumps(document, indent=1) + "\n")
+    if options.report:
+        text = publishing.markdown(samples, workloads, options.baseline, about)
+        HERE.joinpath("RESULTS.md").write_text(text)
+        picture = publishing.picture(samples, workloads, options.baseline)
+        HERE.joinpath("results.svg").write_text(picture)
     return int(any(sample.problem for sample in samples))
 
 

@@ -82,6 +82,27 @@ async def echo(scope: Message, receive: Receive, send: Send) -> None:
     await send({"type": "http.response.body", "body": body})
 
 
+async def upload(scope: Message, receive: Receive, send: Send) -> None:
+    """Answer the length of the request's body, of which nothing is kept."""
+    if scope["type"] == "lifespan":
+        return await _lifespan(receive, send)
+    length = 0
+    more = True
+    while more:
+        message = await receive()
+        length += len(message.get("body", b""))
+        more = message.get("more_body", False)
+    body = b"%d" % length
+    await send(
+        {
+            "type": "http.response.start",
+            "status": 200,
+            "headers": [(b"content-type", b"text/plain"), (b"content-length", b"%d" % len(body))],
+        }
+    )
+    await send({"type": "http.response.body", "body": body})
+
+
 async def stream(scope: Message, receive: Receive, send: Send) -> None:
     """Answer 16 chunks of 1 KiB without saying the length first."""
     if scope["type"] == "lifespan":

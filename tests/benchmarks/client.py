@@ -11,6 +11,7 @@ import json
 import select
 import shutil
 import socket
+import ssl
 import subprocess
 import time
 from dataclasses import dataclass
@@ -124,6 +125,10 @@ def script(workload: Workload, port: int) -> str:
         if text != text[0] * len(text):
             raise ValueError("bodies are one letter, repeated")
         lines.append(f"wrk.body = string.rep({lua_string(text[0])}, {len(text)})")
+    if workload.pipelined > 1:
+        all_at_once = f"all = string.rep(wrk.format(), {workload.pipelined})"
+        lines.append(f"init = function() {all_at_once} end")
+        lines.append("request = function() return all end")
     return "\n".join(lines) + DONE
 
 
@@ -155,7 +160,7 @@ def run_wrk(
     path = folder / "wrk.lua"
     path.write_text(script(workload, port))
     command = ["wrk", "-t1", f"-c{workload.connections}", f"-d{seconds}s", "--timeout", "5s"]
-    command += ["-s", str(path), f"http://127.0.0.1:{port}/"]
+    command += ["-s", str(path), f"{'https' if workload.tls else 'http'}://127.0.0.1:{port}/"]
     try:
         with pinned(cpu):
             done = subprocess.run(
@@ -204,6 +209,17 @@ def exchange(sock: socket.socket, workload: Workload, request: bytes) -> None:
         raise ClientProblem(f"wrong answer: {len(body)} bytes, {body[:60]!r}...")
 
 
+def connect(port: int, workload: Workload) -> socket.socket:
+    """Return a connection, over TLS where the workload has that; whose certificate is no matter."""
+    sock = socket.create_connection(("127.0.0.1", port), TIMEOUT)
+    if not workload.tls:
+        return sock
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return context.wrap_socket(sock)
+
+
 def check(port: int, workload: Workload) -> None:
     """Ask once, and twice on the same connection unless the request closes it.
 
@@ -211,7 +227,7 @@ def check(port: int, workload: Workload) -> None:
         ClientProblem: the server cannot do this workload.
     """
     request = request_bytes(workload, port)
-    with socket.create_connection(("127.0.0.1", port), TIMEOUT) as sock:
+    with connect(port, workload) as sock:
         exchange(sock, workload, request)
         if "Connection" not in workload.headers:
             exchange(sock, workload, request)

@@ -18,7 +18,9 @@ from pathlib import Path
 CHECKOUT = Path(__file__).resolve().parents[2]
 CACHE = CHECKOUT / ".bench-venv"
 
-PEERS = ("uvicorn", "uvicorn-worker==0.4.0", "gunicorn", "granian", "hypercorn", "fastapi")
+PEERS = (
+    "uvicorn", "uvicorn-worker==0.4.0", "gunicorn", "granian", "hypercorn", "daphne", "fastapi",
+)  # fmt: skip
 # Both sides use these: the same release for all, or the comparison would be one of libraries.
 SHARED = (
     "anyio",

@@ -90,8 +90,8 @@ def measure_one(
 ) -> Sample:
     """Return the sample of a fresh start; what goes wrong is in it, nothing is raised."""
     sample = Sample(server=launch.name, workload=workload.name, round=number)
-    if workload.access_log and not launch.access_log:
-        return _failed(sample, "it has no access log")
+    if lacking := launch.lacks(workload):
+        return _failed(sample, f"it has no {lacking}")
     try:
         if workload.start:
             return _start_sample(plan, launch, workload, environment, sample)

@@ -14,12 +14,13 @@ import socket
 import subprocess
 import tempfile
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tests.benchmarks.environments import CHECKOUT, EnvironmentProblem
 from tests.benchmarks.servers import Target
+from tests.support.certificates import Authority
 from tests.support.waiting import eventually
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from tests.benchmarks.servers import Launch
     from tests.benchmarks.workloads import Workload
 
-SERVED = ("apps.py", "fastapi_app.py", "floor.py", "marked.py")
+SERVED = ("apps.py", "fastapi_app.py", "floor.py", "marked.py", "node_app.js")
 START_TIMEOUT = 20.0  # seconds; FastAPI's import is the slowest part
 STOP_TIMEOUT = 8.0
 PAUSE = 0.001  # seconds between looks at a server that starts: its time is measured
@@ -165,8 +166,17 @@ def _start(
 ) -> RunningServer:
     with socket.create_server(("127.0.0.1", 0)) as sock:
         port = sock.getsockname()[1]
-    access_log = str(folder / "access.log") if workload.access_log else None
-    command = launch.command(Target(port, workload.app, access_log, workload.websocket))
+    target = Target(
+        port,
+        workload.app,
+        str(folder / "access.log") if workload.access_log else None,
+        workload.websocket,
+        workload.workers,
+    )
+    if workload.tls:
+        pair = Authority(folder).issue("server")
+        target = replace(target, certificate=pair.certificate, key=pair.key)
+    command = launch.command(target)
     log = folder / "server.log"
     with log.open("wb") as output, pinned(cpu):
         process = subprocess.Popen(

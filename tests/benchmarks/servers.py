@@ -15,8 +15,11 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from tests.benchmarks.workloads import Workload
+
 KEEP_ALIVE = "75"  # seconds; no idle connection may be closed while memory is measured
 CONNECTIONS = "20000"
+EVERYTHING = frozenset({"access log", "ASGI", "TLS", "WebSockets", "workers"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,11 +30,20 @@ class Target:
     app: str
     access_log: str | None  # path; None: off
     websocket: bool = False
+    workers: int = 1
+    certificate: str | None = None  # paths of PEM files; None: no TLS
+    key: str | None = None
 
     @property
     def address(self) -> str:
         """`host:port`."""
         return f"127.0.0.1:{self.port}"
+
+    def tls(self, certificate: str, key: str) -> list[str]:
+        """Return the options of these names, where TLS is wanted."""
+        if self.certificate is None or self.key is None:
+            return []
+        return [certificate, self.certificate, key, self.key]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,13 +56,26 @@ class Launch:
     distributions: tuple[str, ...]  # whose versions belong into the report
     ours: bool = False  # served from the checkout, in the environment the benchmark runs in
     default: bool = True
-    access_log: bool = True
+    features: frozenset[str] = EVERYTHING
+
+    def lacks(self, workload: Workload) -> str:
+        """Return what the workload needs and the server has not, "" where it has all."""
+        needed = {
+            "access log": workload.access_log,
+            "ASGI": workload.app.startswith("fastapi"),
+            "TLS": workload.tls,
+            "WebSockets": workload.websocket,
+            "workers": workload.workers > 1,
+        }
+        return ", ".join(name for name in needed if needed[name] and name not in self.features)
+
     worker_package: bool = False  # imports `uvicorn_worker`: make sure that it is the right one
 
 
 def _gunicorn(worker_class: str, *options: str) -> Callable[[Target], list[str]]:
     def command(target: Target) -> list[str]:
-        arguments = ["-m", "gunicorn", "-k", worker_class, "-w", "1", "-b", target.address]
+        arguments = ["-m", "gunicorn", "-k", worker_class, "-w", str(target.workers)]
+        arguments += ["-b", target.address, *target.tls("--certfile", "--keyfile")]
         arguments += ["--keep-alive", KEEP_ALIVE, "--worker-connections", CONNECTIONS]
         arguments += ["--graceful-timeout", "2", "--log-level", "warning", *options]
         if target.access_log:
@@ -64,6 +89,9 @@ def _without_gunicorn(module: str, *options: str) -> Callable[[Target], list[str
     def command(target: Target) -> list[str]:
         arguments = ["-m", module, "--port", str(target.port), *options]
         arguments += ["--timeout-keep-alive", KEEP_ALIVE]
+        arguments += target.tls("--ssl-certfile", "--ssl-keyfile")
+        if target.workers > 1:
+            arguments += ["--workers", str(target.workers)]
         if not target.access_log:  # on, it writes to the standard output: a file here
             arguments += ["--log-level", "warning", "--no-access-log"]
         return [*arguments, target.app]
@@ -77,7 +105,8 @@ def _uvicorn(parser: str, loop: str, websockets: str) -> Callable[[Target], list
 
 def _granian(target: Target) -> list[str]:
     arguments = ["-m", "granian", "--interface", "asgi", "--port", str(target.port)]
-    arguments += ["--workers", "1", "--runtime-threads", "1", "--loop", "uvloop", "--http", "1"]
+    arguments += ["--workers", str(target.workers), "--runtime-threads", "1", "--loop", "uvloop"]
+    arguments += ["--http", "1", *target.tls("--ssl-certificate", "--ssl-keyfile")]
     arguments += ["--backlog", CONNECTIONS, "--backpressure", CONNECTIONS]
     arguments += ["--ws" if target.websocket else "--no-ws"]
     arguments += ["--log-level", "warning"] if not target.access_log else ["--access-log"]
@@ -85,12 +114,25 @@ def _granian(target: Target) -> list[str]:
 
 
 def _hypercorn(target: Target) -> list[str]:
-    arguments = ["-m", "hypercorn", "-k", "uvloop", "-w", "1", "-b", target.address]
+    arguments = ["-m", "hypercorn", "-k", "uvloop", "-w", str(target.workers)]
+    arguments += ["-b", target.address, *target.tls("--certfile", "--keyfile")]
     arguments += ["--keep-alive", KEEP_ALIVE, "--graceful-timeout", "2"]
     arguments += ["--log-level", "warning" if not target.access_log else "info"]
     if target.access_log:
         arguments += ["--access-logfile", target.access_log]
     return [*arguments, target.app]
+
+
+def _daphne(target: Target) -> list[str]:
+    arguments = ["-m", "daphne", "-b", "127.0.0.1", "-p", str(target.port), "-v", "0"]
+    if target.access_log:
+        arguments += ["--access-log", target.access_log]
+    return [*arguments, "--http-timeout", KEEP_ALIVE, target.app]
+
+
+def _node(target: Target) -> list[str]:
+    become = "import os, sys; os.execvp('node', ['node', 'node_app.js', *sys.argv[1:]])"
+    return ["-c", become, str(target.port), target.app]
 
 
 def _floor(target: Target) -> list[str]:
@@ -143,11 +185,27 @@ SERVERS = {
             distributions=("hypercorn", "h11", "uvloop"),
         ),
         Launch(
+            name="daphne",
+            summary="Daphne, one process",
+            command=_daphne,
+            distributions=("daphne", "twisted", "autobahn"),
+            features=frozenset({"access log", "ASGI", "WebSockets"}),
+        ),
+        Launch(
+            name="node",
+            summary="the http module of Node.js, one process",
+            command=_node,
+            distributions=(),
+            ours=True,
+            features=frozenset(),
+        ),
+        Launch(
             name="command",
             summary="this checkout without Gunicorn: the command uvicorn-worker",
             command=_without_gunicorn("uvicorn_worker"),
             distributions=(*_STACK, "websockets"),
             ours=True,
+            features=EVERYTHING - {"workers"},
             worker_package=True,
             default=False,
         ),
@@ -193,7 +251,7 @@ SERVERS = {
             distributions=_STACK,
             ours=True,
             default=False,
-            access_log=False,
+            features=frozenset({"ASGI", "WebSockets"}),
         ),
     )
 }

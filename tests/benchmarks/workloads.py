@@ -47,6 +47,9 @@ class Workload:
     idle_times: int = 1  # as many of them as of others
     start: bool = False  # measures the time from the start of a process to its first answer
     websocket: bool = False  # `body` is a message, and its echo the answer
+    pipelined: int = 1  # requests that a client sends at once
+    tls: bool = False
+    workers: int = 1
 
     @property
     def method(self) -> str:
@@ -73,6 +76,41 @@ WORKLOADS = {
             app="apps:plaintext",
             expected=HELLO,
             headers={},
+        ),
+        *(
+            Workload(
+                name=f"plaintext-{connections}",
+                summary=f"the same, {connections} connection{'s' if connections > 1 else ''}",
+                app="apps:plaintext",
+                expected=HELLO,
+                headers={},
+                connections=connections,
+            )
+            for connections in (1, 512)
+        ),
+        Workload(
+            name="pipelined",
+            summary="plaintext, 16 requests at once",
+            app="apps:plaintext",
+            expected=HELLO,
+            headers={},
+            pipelined=16,
+        ),
+        Workload(
+            name="tls",
+            summary="plaintext over TLS",
+            app="apps:plaintext",
+            expected=HELLO,
+            headers={},
+            tls=True,
+        ),
+        Workload(
+            name="two-workers",
+            summary="plaintext, two workers on the one CPU",
+            app="apps:plaintext",
+            expected=HELLO,
+            headers={},
+            workers=2,
         ),
         Workload(
             name="headers",
@@ -104,6 +142,15 @@ WORKLOADS = {
             expected=b"e" * 102_400,
             headers={},
             body=b"e" * 102_400,
+            connections=8,
+        ),
+        Workload(
+            name="upload",
+            summary="POST of 1 MiB, its length back",
+            app="apps:upload",
+            expected=b"1048576",
+            headers={},
+            body=b"u" * 1048576,
             connections=8,
         ),
         Workload(

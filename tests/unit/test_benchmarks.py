@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import re
 from typing import TYPE_CHECKING
+from xml.etree import ElementTree
 
 import pytest
 
-from tests.benchmarks import client, measure, report
+from tests.benchmarks import client, measure, publishing, report
 from tests.benchmarks.report import Sample, Spread
 from tests.benchmarks.rounds import Plan, measure_all
 from tests.benchmarks.servers import SERVERS, Target
@@ -235,4 +236,49 @@ def test_commands_say_where_to_listen_what_to_serve_and_where_to_log(launch: Lau
     assert quiet[-1] == "apps:plaintext"
     assert any("1234" in word for word in quiet)
     logging = launch.command(Target(1234, "apps:plaintext", "/tmp/access.log"))
-    assert (logging != quiet) is launch.access_log
+    assert (logging != quiet) is ("access log" in launch.features)
+    encrypted = launch.command(Target(1234, "apps:plaintext", None, certificate="c", key="k"))
+    assert ({"c", "k"} <= set(encrypted)) is ("TLS" in launch.features)
+    if "workers" in launch.features:
+        assert launch.command(Target(1234, "apps:plaintext", None, workers=2)) != quiet
+
+
+@pytest.fixture
+def measured() -> list[Sample]:
+    return [
+        sample("ours", 0, 10.0),
+        sample("uvicorn", 0, 20.0),
+        sample("ours", 1, 12.0),
+        sample("uvicorn", 1, 18.0),
+        sample("granian", 0, None, "no pip & no <wheel>"),
+    ]
+
+
+def test_the_report_has_ratios_versions_and_what_went_wrong(measured: list[Sample]) -> None:
+    about = {
+        "checkout": "abc",
+        "python": "3.13.0",
+        "machine": "two CPUs",
+        "command": "python -m tests.benchmarks",
+        "versions": {"uvicorn": {"uvicorn": "0.54.0"}, "granian": "no pip", "node": {}},
+    }
+
+    text = publishing.markdown(measured, [PLAINTEXT], "ours", about)
+
+    assert "| uvicorn | 19.0 | 18.0-20.0 | 1.75 | 1.50-2.00 |" in text
+    assert "- uvicorn: uvicorn 0.54.0" in text
+    assert "- granian: no pip & no <wheel>" in text
+
+
+def test_the_picture_is_xml_with_a_bar_for_each_figure(measured: list[Sample]) -> None:
+    picture = ElementTree.fromstring(publishing.picture(measured, [PLAINTEXT], "ours"))
+
+    name = "{http://www.w3.org/2000/svg}"
+    widths = [float(bar.attrib["width"]) for bar in picture.iter(f"{name}rect")][1:]
+    assert widths[0] < widths[1]
+    assert "19.0 (1.75)" in [text.text for text in picture.iter(f"{name}text")]
+
+
+def test_what_a_server_lacks_is_named() -> None:
+    assert SERVERS["node"].lacks(WORKLOADS["tls"]) == "TLS"
+    assert SERVERS["ours"].lacks(WORKLOADS["tls"]) == ""
