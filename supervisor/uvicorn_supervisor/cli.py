@@ -61,7 +61,7 @@ def main(words: Sequence[str] | None = None) -> int:
 
 def _tell_predecessor(exc: WorkerError) -> None:
     """Say why this supervisor cannot serve to the one that it was to take over from."""
-    from uvicorn_supervisor.handover import receive
+    from uvicorn_supervisor.holdings.handover import receive
 
     if (handover := receive(os.environ)) is not None:
         handover.explain(str(exc))
@@ -108,7 +108,7 @@ def _read_again(words: Sequence[str], environ: MutableMapping[str, str]) -> Supe
 
 
 def _advise(told: Told) -> None:
-    from uvicorn_supervisor.logs import set_up
+    from uvicorn_supervisor.logs.setup import set_up
 
     set_up(told.config)
     log = logging.getLogger("uvicorn.supervisor")

@@ -8,8 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from uvicorn_supervisor.limits import NEVER, Limits
-from uvicorn_supervisor.logtargets import HANDLERS, redirected
+from uvicorn_supervisor.decisions.limits import NEVER, Limits
+from uvicorn_supervisor.logs.targets import HANDLERS, redirected
 from uvicorn_worker.config import LOGGING, LOGGING_CONFIG, PROCESSES, Config
 from uvicorn_worker.errors import ConfigError
 from uvicorn_worker.options.declared import setting

@@ -13,8 +13,8 @@ import select
 import sys
 from typing import TYPE_CHECKING, Any, Final
 
-from uvicorn_supervisor.ctlclient import Client, NoAnswer
-from uvicorn_supervisor.figures import ABSENT, age, size
+from uvicorn_supervisor.control.client import Client, NoAnswer
+from uvicorn_supervisor.control.figures import ABSENT, age, size
 from uvicorn_worker import __version__
 from uvicorn_worker.config import LEVELS
 
@@ -166,7 +166,7 @@ def _stacks(client: Client, asked: argparse.Namespace) -> int:
 
 def _top(client: Client, asked: argparse.Namespace) -> int:
     try:
-        from uvicorn_supervisor.top import run
+        from uvicorn_supervisor.control.top import run
     except ImportError:
         return _fail("top needs the package rich: pip install 'uvicorn-worker[top]'", EXIT_FAILED)
     return run(lambda: _data(client))

@@ -12,17 +12,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from uvicorn_supervisor.child import INQUIRY
-from uvicorn_supervisor.closed import Closed
 from uvicorn_supervisor.config import AUTO
-from uvicorn_supervisor.handover import TAKEN_OVER
-from uvicorn_supervisor.hooks import Hooks, load_hooks
-from uvicorn_supervisor.journal import Journal
-from uvicorn_supervisor.lifecycle import READY, STOPPED, describe_exit
-from uvicorn_supervisor.limits import NEVER
-from uvicorn_supervisor.line import FAILED, SUCCESSOR
-from uvicorn_supervisor.mailbox import ORDERS
-from uvicorn_supervisor.messages import (
+from uvicorn_supervisor.control.closed import Closed
+from uvicorn_supervisor.decisions.lifecycle import READY, STOPPED, describe_exit
+from uvicorn_supervisor.decisions.limits import NEVER
+from uvicorn_supervisor.decisions.messages import (
     CloseListeners,
     Discard,
     EndUpgrade,
@@ -42,15 +36,21 @@ from uvicorn_supervisor.messages import (
     UpgradeReady,
     Upgrading,
 )
-from uvicorn_supervisor.nursery import Nursery
-from uvicorn_supervisor.observer import Observer
-from uvicorn_supervisor.patterns import resolve
-from uvicorn_supervisor.pool import Pool
-from uvicorn_supervisor.systemd import Systemd
-from uvicorn_supervisor.tally import Tally
-from uvicorn_supervisor.upgrade import CannotUpgrade
+from uvicorn_supervisor.decisions.pool import Pool
+from uvicorn_supervisor.holdings.handover import TAKEN_OVER
+from uvicorn_supervisor.holdings.upgrade import CannotUpgrade
+from uvicorn_supervisor.hooks import Hooks, load_hooks
+from uvicorn_supervisor.logs.journal import Journal
+from uvicorn_supervisor.mailbox import ORDERS
+from uvicorn_supervisor.observation.observer import Observer
+from uvicorn_supervisor.observation.tally import Tally
+from uvicorn_supervisor.reloading.patterns import resolve
+from uvicorn_supervisor.reloading.watching import Watcher
+from uvicorn_supervisor.systemd.manager import Systemd
 from uvicorn_supervisor.views import WorkerView
-from uvicorn_supervisor.watching import Watcher
+from uvicorn_supervisor.workers.child import INQUIRY
+from uvicorn_supervisor.workers.line import FAILED, SUCCESSOR
+from uvicorn_supervisor.workers.nursery import Nursery
 from uvicorn_worker.logs.setup import reopen_logs
 from uvicorn_worker.metrics.figures import lag_of
 from uvicorn_worker.scoreboard import Scoreboard
@@ -59,11 +59,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from uvicorn_supervisor.config import SupervisorConfig
-    from uvicorn_supervisor.lifecycle import Worker
+    from uvicorn_supervisor.control.reception import Reception
+    from uvicorn_supervisor.decisions.lifecycle import Worker
+    from uvicorn_supervisor.decisions.messages import Action, Event
+    from uvicorn_supervisor.holdings.place import Place
     from uvicorn_supervisor.mailbox import HasFileno, Mailbox
-    from uvicorn_supervisor.messages import Action, Event
-    from uvicorn_supervisor.place import Place
-    from uvicorn_supervisor.reception import Reception
     from uvicorn_supervisor.system import System
     from uvicorn_worker.scoreboard import SlotView
 
@@ -132,9 +132,9 @@ class Supervisor:
 
     def _make_reception(self) -> Reception:
         # Here: who cannot be asked does not load what answers.
-        from uvicorn_supervisor.reception import Reception
-        from uvicorn_supervisor.scene import Scene
-        from uvicorn_supervisor.status import Sources
+        from uvicorn_supervisor.control.reception import Reception
+        from uvicorn_supervisor.control.scene import Scene
+        from uvicorn_supervisor.control.status import Sources
 
         app = self._first.app
         return Reception(

@@ -14,7 +14,7 @@ import select
 import signal
 from typing import TYPE_CHECKING, Final
 
-from uvicorn_supervisor.messages import (
+from uvicorn_supervisor.decisions.messages import (
     Fewer,
     More,
     Quit,
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from types import FrameType
     from typing import Protocol
 
-    from uvicorn_supervisor.messages import Event
+    from uvicorn_supervisor.decisions.messages import Event
 
     class HasFileno(Protocol):
         """What `select` takes."""

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 from uvicorn_supervisor.advice import VOIDS
 from uvicorn_supervisor.config import SupervisorConfig
-from uvicorn_supervisor.logs import set_up
+from uvicorn_supervisor.holdings.place import Place
+from uvicorn_supervisor.logs.setup import set_up
 from uvicorn_supervisor.loop import Supervisor
 from uvicorn_supervisor.mailbox import Mailbox
-from uvicorn_supervisor.place import Place
 from uvicorn_supervisor.system import Posix
 from uvicorn_worker.options.advice import find_void
 from uvicorn_worker.options.declared import did_you_mean

@@ -21,15 +21,15 @@ from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 import psutil
 import setproctitle
 
-from uvicorn_supervisor.autoworkers import Resources
-from uvicorn_supervisor.cgroups import Cgroup
-from uvicorn_supervisor.examine import look
+from uvicorn_supervisor.decisions.autoworkers import Resources
+from uvicorn_supervisor.observation.cgroups import Cgroup
+from uvicorn_supervisor.observation.examine import look
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from uvicorn_supervisor.cgroups import Counts
-    from uvicorn_supervisor.examine import Look
+    from uvicorn_supervisor.observation.cgroups import Counts
+    from uvicorn_supervisor.observation.examine import Look
 
 # What may be asked in vain: a process that has gone, or /proc while there are no descriptors left.
 UNKNOWN: Final = (psutil.NoSuchProcess, psutil.ZombieProcess, psutil.AccessDenied, OSError)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tests.support.command import environment
 from tests.support.waiting import eventually
-from uvicorn_supervisor.ctlclient import Client
+from uvicorn_supervisor.control.client import Client
 
 if TYPE_CHECKING:
     from pathlib import Path

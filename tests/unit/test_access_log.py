@@ -19,8 +19,8 @@ from hypothesis import strategies as st
 from tests.support.exchange import FakeExchange, make_scope
 from tests.support.logstate import restored_loggers
 from uvicorn_worker.config import LOGGING_CONFIG, Config
-from uvicorn_worker.logs.access import AccessLog, make_access_log, show_target
-from uvicorn_worker.logs.exchanges import Site
+from uvicorn_worker.logs.access import AccessLog, make_access_log
+from uvicorn_worker.logs.exchanges import Site, show_target
 from uvicorn_worker.logs.lineformat import LineFormat
 from uvicorn_worker.logs.remembered import MAX_KEY, MAX_REMEMBERED, Remembered
 from uvicorn_worker.logs.setup import configure_logging

@@ -16,7 +16,7 @@ import pytest
 
 from tests.support.control import Control, outcome
 from tests.support.waiting import eventually
-from uvicorn_supervisor.ctlclient import Client, NoAnswer
+from uvicorn_supervisor.control.client import Client, NoAnswer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

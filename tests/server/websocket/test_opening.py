@@ -206,6 +206,7 @@ def test_the_scope_says_everything(start: Start, connect: Connect) -> None:
     eventually(lambda: recorder.scopes)
     scope = dict(recorder.scopes[0])
 
+    assert scope.pop("state").keys() == {"worker.leader"}
     headers = scope.pop("headers")
     assert (b"origin", b"https://example.com") in headers
     assert [value for name, value in headers if name == b"x-twice"] == [b"1", b"2"]
@@ -221,7 +222,6 @@ def test_the_scope_says_everything(start: Start, connect: Connect) -> None:
         "client": client.address,
         "server": (server.host, server.port),
         "subprotocols": ["one", "two", "three"],
-        "state": {},
         "extensions": {"websocket.http.response": {}},
     }
 
@@ -259,7 +259,7 @@ def test_the_lifespans_state_is_copied_into_the_scope(start: Start, connect: Con
             await receive()
             await send({"type": "lifespan.shutdown.complete"})
             return
-        states.append(dict(scope["state"]))
+        states.append({key: scope["state"].get(key) for key in ("pool", "mine")})
         scope["state"]["mine"] = 1
         await receive()
         await send({"type": "websocket.accept"})
@@ -268,7 +268,7 @@ def test_the_lifespans_state_is_copied_into_the_scope(start: Start, connect: Con
     for _ in range(2):
         connect(server)
 
-    assert states == [{"pool": "a pool"}, {"pool": "a pool"}]
+    assert states == [{"pool": "a pool", "mine": None}] * 2
 
 
 def test_accept_says_subprotocol_and_headers(start: Start, connect: Connect) -> None:

@@ -13,9 +13,9 @@ from __future__ import annotations
 from signal import SIGKILL, SIGTERM
 from typing import TYPE_CHECKING
 
-from uvicorn_supervisor.lifecycle import FORKING, KILLED, READY, STARTING, STOPPED
-from uvicorn_supervisor.limits import NEVER, Limits
-from uvicorn_supervisor.messages import (
+from uvicorn_supervisor.decisions.lifecycle import FORKING, KILLED, READY, STARTING, STOPPED
+from uvicorn_supervisor.decisions.limits import NEVER, Limits
+from uvicorn_supervisor.decisions.messages import (
     EndUpgrade,
     Examine,
     Exit,
@@ -32,13 +32,13 @@ from uvicorn_supervisor.messages import (
     Tell,
     Tick,
 )
-from uvicorn_supervisor.pool import Pool
+from uvicorn_supervisor.decisions.pool import Pool
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from uvicorn_supervisor.lifecycle import Worker
-    from uvicorn_supervisor.messages import Action, Event
+    from uvicorn_supervisor.decisions.lifecycle import Worker
+    from uvicorn_supervisor.decisions.messages import Action, Event
 
 
 class Drive:

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from uvicorn_supervisor.announcing import (
+from uvicorn_supervisor.decisions.limits import NEVER
+from uvicorn_supervisor.systemd.announcing import (
     EXTEND_EVERY,
     EXTENSION,
     STATUS_EVERY,
@@ -15,8 +16,7 @@ from uvicorn_supervisor.announcing import (
     Announcer,
     Situation,
 )
-from uvicorn_supervisor.limits import NEVER
-from uvicorn_supervisor.sdnotify import watchdog
+from uvicorn_supervisor.systemd.sdnotify import watchdog
 
 BOOTING = Situation(ready=0, wanted=2, beating=0, changing=True, ending=False)
 SERVING = Situation(ready=2, wanted=2, beating=2, changing=False, ending=False)

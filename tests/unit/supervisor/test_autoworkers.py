@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from uvicorn_supervisor.autoworkers import Choice, Resources, choose
+from uvicorn_supervisor.decisions.autoworkers import Choice, Resources, choose
 
 MIB = 1024**2
 

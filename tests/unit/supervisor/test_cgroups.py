@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from uvicorn_supervisor.cgroups import (
+from uvicorn_supervisor.observation.cgroups import (
     Cgroup,
     Counts,
     Memory,

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from uvicorn_supervisor.config import AUTO, RELOADING_GRACE, SupervisorConfig
-from uvicorn_supervisor.limits import NEVER
+from uvicorn_supervisor.decisions.limits import NEVER
 from uvicorn_worker.config import LOGGING_CONFIG
 from uvicorn_worker.errors import ConfigError
 from uvicorn_worker.options.declared import options_of

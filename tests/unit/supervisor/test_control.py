@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.unit.supervisor.driver import Drive
-from uvicorn_supervisor.bulletin import Bulletin
-from uvicorn_supervisor.control import MOST_WORKERS, TO_REPORT, Control
-from uvicorn_supervisor.desk import Deferred
-from uvicorn_supervisor.deskhttp import Answer, Request
-from uvicorn_supervisor.limits import NEVER
-from uvicorn_supervisor.line import REPORT, Line, Word
-from uvicorn_supervisor.messages import Stop, Tell
-from uvicorn_supervisor.scene import Scene
-from uvicorn_supervisor.status import Sources
+from uvicorn_supervisor.control.commands import MOST_WORKERS, TO_REPORT, Control
+from uvicorn_supervisor.control.desk import Deferred
+from uvicorn_supervisor.control.deskhttp import Answer, Request
+from uvicorn_supervisor.control.scene import Scene
+from uvicorn_supervisor.control.status import Sources
+from uvicorn_supervisor.decisions.limits import NEVER
+from uvicorn_supervisor.decisions.messages import Stop, Tell
+from uvicorn_supervisor.workers.bulletin import Bulletin
+from uvicorn_supervisor.workers.line import REPORT, Line, Word
 from uvicorn_worker.logs.levels import Levels
 from uvicorn_worker.logs.setup import LOGGERS
 from uvicorn_worker.scoreboard import Scoreboard
@@ -26,7 +26,7 @@ from uvicorn_worker.scoreboard import Scoreboard
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from uvicorn_supervisor.messages import Event
+    from uvicorn_supervisor.decisions.messages import Event
 
 
 class World:

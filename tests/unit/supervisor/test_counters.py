@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from uvicorn_supervisor.bulletin import Bulletin
 from uvicorn_supervisor.config import SupervisorConfig
-from uvicorn_supervisor.counters import addresses, is_loopback, open_counters
-from uvicorn_supervisor.deskhttp import Request
-from uvicorn_supervisor.webpage import web_routes
+from uvicorn_supervisor.control.counters import addresses, is_loopback, open_counters
+from uvicorn_supervisor.control.deskhttp import Request
+from uvicorn_supervisor.control.webpage import web_routes
+from uvicorn_supervisor.workers.bulletin import Bulletin
 from uvicorn_worker.errors import ConfigError
 from uvicorn_worker.sockets.binds import TCP, Unix
 from uvicorn_worker.sockets.opening import remove_files

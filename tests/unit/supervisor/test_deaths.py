@@ -6,8 +6,8 @@ import signal
 
 import pytest
 
-from uvicorn_supervisor.cgroups import Counts
-from uvicorn_supervisor.deaths import MIB, Death, describe, killed_for_memory
+from uvicorn_supervisor.decisions.deaths import MIB, Death, describe, killed_for_memory
+from uvicorn_supervisor.observation.cgroups import Counts
 
 
 @pytest.mark.parametrize(

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from uvicorn_supervisor.credentials import Peer, peer_of, refused
-from uvicorn_supervisor.desk import (
+from uvicorn_supervisor.control.credentials import Peer, peer_of, refused
+from uvicorn_supervisor.control.desk import (
     MOST_CONNECTIONS,
     MOST_RECEIVED,
     TO_ASK,
@@ -21,13 +21,13 @@ from uvicorn_supervisor.desk import (
     Deferred,
     Desk,
 )
-from uvicorn_supervisor.deskhttp import Answer
-from uvicorn_supervisor.limits import NEVER
+from uvicorn_supervisor.control.deskhttp import Answer
+from uvicorn_supervisor.decisions.limits import NEVER
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from uvicorn_supervisor.deskhttp import Request
+    from uvicorn_supervisor.control.deskhttp import Request
 
 LARGE = 30 * 1024**2  # bytes: more than the kernel takes
 

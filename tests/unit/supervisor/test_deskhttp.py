@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from uvicorn_supervisor.deskhttp import (
+from uvicorn_supervisor.control.deskhttp import (
     LONGEST_REQUEST,
     Answer,
     Refused,

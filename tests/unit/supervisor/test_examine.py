@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.support.waiting import eventually
-from uvicorn_supervisor.examine import Look, judge, look, parse_stat, parse_wakeups
+from uvicorn_supervisor.observation.examine import Look, judge, look, parse_stat, parse_wakeups
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

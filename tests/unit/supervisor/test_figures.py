@@ -9,9 +9,9 @@ import pytest
 from rich.console import Console
 
 from uvicorn_supervisor import ctl
-from uvicorn_supervisor.figures import age, duration, size
-from uvicorn_supervisor.rates import per_worker, totals
-from uvicorn_supervisor.top import View
+from uvicorn_supervisor.control.figures import age, duration, size
+from uvicorn_supervisor.control.rates import per_worker, totals
+from uvicorn_supervisor.control.top import View
 
 
 def look(time: float, *requests: int, **changes: Any) -> dict[str, Any]:
@@ -109,7 +109,7 @@ def test_wrong_usage_is_told(words: list[str], capsys: pytest.CaptureFixture[str
 def test_top_says_what_to_install(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.delitem(sys.modules, "uvicorn_supervisor.top")
+    monkeypatch.delitem(sys.modules, "uvicorn_supervisor.control.top")
     monkeypatch.setitem(sys.modules, "rich.console", None)
 
     assert ctl.main(["--control", "/nowhere", "top"]) == 1

@@ -9,8 +9,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from uvicorn_supervisor import handover
-from uvicorn_supervisor.handover import TAKEN_OVER, VARIABLE, Handover, adopt_all, offer, receive
+from uvicorn_supervisor.holdings import handover
+from uvicorn_supervisor.holdings.handover import (
+    TAKEN_OVER,
+    VARIABLE,
+    Handover,
+    adopt_all,
+    offer,
+    receive,
+)
 from uvicorn_worker.errors import ConfigError
 from uvicorn_worker.sockets.unix import UnixListener
 

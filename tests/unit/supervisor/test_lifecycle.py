@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from uvicorn_supervisor.lifecycle import (
+from uvicorn_supervisor.decisions.lifecycle import (
     ABORTED,
     DRAINING,
     FORKING,
@@ -26,8 +26,8 @@ from uvicorn_supervisor.lifecycle import (
     describe_exit,
     step,
 )
-from uvicorn_supervisor.limits import ABORTING, NEVER, QUICK, Lifetime, Limits
-from uvicorn_supervisor.messages import (
+from uvicorn_supervisor.decisions.limits import ABORTING, NEVER, QUICK, Lifetime, Limits
+from uvicorn_supervisor.decisions.messages import (
     Examine,
     Examined,
     Exited,
@@ -41,8 +41,8 @@ from uvicorn_supervisor.messages import (
 )
 
 if TYPE_CHECKING:
-    from uvicorn_supervisor.lifecycle import Order
-    from uvicorn_supervisor.messages import Event
+    from uvicorn_supervisor.decisions.lifecycle import Order
+    from uvicorn_supervisor.decisions.messages import Event
 
 LIMITS = Limits(boot=60, healthcheck=30, graceful=20)
 PID = 4711

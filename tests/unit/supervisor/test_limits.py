@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from uvicorn_supervisor.limits import (
+from uvicorn_supervisor.decisions.limits import (
     LONGEST_PAUSE,
     MEMORY_SAMPLES,
     NEVER,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from uvicorn_supervisor.logfile import LogFile
+from uvicorn_supervisor.logs.logfile import LogFile
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -10,10 +10,10 @@ import os
 from signal import SIGCHLD, SIGHUP, SIGKILL, SIGTERM, SIGTTIN
 from typing import TYPE_CHECKING, Any, cast
 
-from uvicorn_supervisor.autoworkers import Resources
-from uvicorn_supervisor.cgroups import Counts
 from uvicorn_supervisor.config import SupervisorConfig
+from uvicorn_supervisor.decisions.autoworkers import Resources
 from uvicorn_supervisor.loop import TICK, Supervisor
+from uvicorn_supervisor.observation.cgroups import Counts
 from uvicorn_supervisor.system import Died
 from uvicorn_worker.scoreboard import Phase
 
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
     import pytest
 
+    from uvicorn_supervisor.holdings.place import Place
     from uvicorn_supervisor.mailbox import Mailbox
-    from uvicorn_supervisor.place import Place
 
 
 class World:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from uvicorn_supervisor.once import Once
+from uvicorn_supervisor.workers.once import Once
 
 
 def test_one_of_many_takes_it() -> None:

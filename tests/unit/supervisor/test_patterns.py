@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from uvicorn_supervisor.patterns import EXCLUDES, INCLUDES, Watched, resolve
+from uvicorn_supervisor.reloading.patterns import EXCLUDES, INCLUDES, Watched, resolve
 from uvicorn_worker.errors import ConfigError
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from uvicorn_supervisor.pidfile import PidFile
+from uvicorn_supervisor.holdings.pidfile import PidFile
 from uvicorn_worker.errors import ConfigError
 
 if TYPE_CHECKING:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.unit.supervisor.driver import Drive
-from uvicorn_supervisor.limits import LONGEST_PAUSE, STABLE, Limits
-from uvicorn_supervisor.messages import (
+from uvicorn_supervisor.decisions.limits import LONGEST_PAUSE, STABLE, Limits
+from uvicorn_supervisor.decisions.messages import (
     CloseListeners,
     Discard,
     EndUpgrade,
@@ -37,7 +37,7 @@ from uvicorn_supervisor.messages import (
 )
 
 if TYPE_CHECKING:
-    from uvicorn_supervisor.messages import Event
+    from uvicorn_supervisor.decisions.messages import Event
 
 # -- start
 

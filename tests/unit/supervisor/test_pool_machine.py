@@ -24,9 +24,9 @@ from hypothesis.stateful import (
 )
 
 from tests.unit.supervisor.driver import Drive
-from uvicorn_supervisor.lifecycle import DRAINING, READY, STARTING
-from uvicorn_supervisor.limits import Limits
-from uvicorn_supervisor.messages import (
+from uvicorn_supervisor.decisions.lifecycle import DRAINING, READY, STARTING
+from uvicorn_supervisor.decisions.limits import Limits
+from uvicorn_supervisor.decisions.messages import (
     Examined,
     Fewer,
     ForkFailed,
@@ -50,12 +50,12 @@ from uvicorn_supervisor.messages import (
     Upgrading,
     Withdraw,
 )
-from uvicorn_supervisor.verdicts import Replaced, Serves, Upgraded
+from uvicorn_supervisor.decisions.verdicts import Replaced, Serves, Upgraded
 
 if TYPE_CHECKING:
-    from uvicorn_supervisor.lifecycle import Worker
-    from uvicorn_supervisor.messages import Action, Event
-    from uvicorn_supervisor.verdicts import Goal
+    from uvicorn_supervisor.decisions.lifecycle import Worker
+    from uvicorn_supervisor.decisions.messages import Action, Event
+    from uvicorn_supervisor.decisions.verdicts import Goal
 
 # Short limits: their deadlines are met within a run of some dozen events.
 LIMITS = Limits(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from uvicorn_supervisor.sdnotify import READY, main_process, notify
+from uvicorn_supervisor.systemd.sdnotify import READY, main_process, notify
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from uvicorn_supervisor.stored import PREFIX, separate
+from uvicorn_supervisor.systemd.stored import PREFIX, separate
 from uvicorn_worker.sockets.binds import Inherited
 
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from uvicorn_supervisor.lifecycle import READY, SILENT, STOPPED, Worker
-from uvicorn_supervisor.tally import MASTER, Tally, reason_of
+from uvicorn_supervisor.decisions.lifecycle import READY, SILENT, STOPPED, Worker
+from uvicorn_supervisor.observation.tally import MASTER, Tally, reason_of
 from uvicorn_worker.metrics.figures import read
 from uvicorn_worker.scoreboard import Scoreboard
 

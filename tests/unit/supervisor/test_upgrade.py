@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from uvicorn_supervisor.handover import VARIABLE
-from uvicorn_supervisor.upgrade import CannotUpgrade, Program, Successor
+from uvicorn_supervisor.holdings.handover import VARIABLE
+from uvicorn_supervisor.holdings.upgrade import CannotUpgrade, Program, Successor
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.unit.supervisor.driver import Drive
-from uvicorn_supervisor.control import TOLD
-from uvicorn_supervisor.limits import Limits
-from uvicorn_supervisor.messages import (
+from uvicorn_supervisor.control.commands import TOLD
+from uvicorn_supervisor.decisions.limits import Limits
+from uvicorn_supervisor.decisions.messages import (
     EndUpgrade,
     Exited,
     Notify,
@@ -25,13 +25,20 @@ from uvicorn_supervisor.messages import (
     Upgrading,
     Withdraw,
 )
-from uvicorn_supervisor.tally import reason_of
-from uvicorn_supervisor.verdicts import STOPPED, Ended, Replaced, Serves, Upgraded, Verdict
+from uvicorn_supervisor.decisions.verdicts import (
+    STOPPED,
+    Ended,
+    Replaced,
+    Serves,
+    Upgraded,
+    Verdict,
+)
+from uvicorn_supervisor.observation.tally import reason_of
 from uvicorn_worker.metrics.layout import REASONS
 
 if TYPE_CHECKING:
-    from uvicorn_supervisor.messages import Event
-    from uvicorn_supervisor.verdicts import Goal
+    from uvicorn_supervisor.decisions.messages import Event
+    from uvicorn_supervisor.decisions.verdicts import Goal
 
 
 def fails(pool: Drive, number: int, words: str = "", code: int = 4) -> None:

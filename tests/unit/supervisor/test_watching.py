@@ -13,8 +13,8 @@ import pytest
 
 from tests.support.processes import alive
 from tests.support.waiting import eventually
-from uvicorn_supervisor.patterns import Watched
-from uvicorn_supervisor.watching import Watcher
+from uvicorn_supervisor.reloading.patterns import Watched
+from uvicorn_supervisor.reloading.watching import Watcher
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

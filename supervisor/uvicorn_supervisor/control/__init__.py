@@ -1,0 +1,1 @@
+"""Questions and orders from outside: control socket, metrics, web page, and who asks there."""

@@ -1,0 +1,1 @@
+"""What a supervisor holds and hands on: listening sockets, pid file, upgrades."""

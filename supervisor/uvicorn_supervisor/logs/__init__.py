@@ -1,0 +1,1 @@
+"""The supervisor's log: its setup, its files, its lines about workers."""

@@ -1,0 +1,1 @@
+"""What the supervisor sees of its workers: heartbeats, memory, causes of standstill."""

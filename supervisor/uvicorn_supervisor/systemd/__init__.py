@@ -1,0 +1,1 @@
+"""What passes between a supervisor and systemd: notifications and stored sockets."""
