@@ -33,6 +33,9 @@ if TYPE_CHECKING:
 
 CR: Final = 13
 
+# Pipelined requests taken in one turn of the loop: others must not wait for long.
+PIPELINED_AT_ONCE: Final = 16
+
 # Content that the application has not taken, or pipelined requests that are not due yet: above
 # this the socket is not read. asyncio's own limit for what waits to be written.
 READ_AHEAD_LIMIT: Final = 64 * 1024
@@ -73,7 +76,7 @@ class HTTPConnection(Flow):
     """Protocol of one accepted connection, and the owner of its request cycle."""
 
     __slots__ = ("_buffer", "_cycle", "_decoder", "_dropped", "_last", "_left", "_partial",
-                 "_phase", "_received", "_retire_at", "_stall_at", "_tls", "_unsent",
+                 "_phase", "_pumping", "_received", "_retire_at", "_stall_at", "_tls", "_unsent",
                  "_write_waiters", "fresh", "trusted")  # fmt: skip
 
     cycle_class: ClassVar[type[RequestCycle]] = RequestCycle
@@ -84,6 +87,7 @@ class HTTPConnection(Flow):
         super().__init__(state, sock, peer, local)
         self._phase: Phase = IDLE
         self._buffer = b""  # look-ahead: received, not due yet
+        self._pumping = False
         self._partial: PartialHead | None = None
         self._cycle: RequestCycle | None = None
         self._decoder: ChunkedDecoder | None = None
@@ -427,7 +431,8 @@ class HTTPConnection(Flow):
             self._arm(state.config.timeout_request_body)
         elif self._buffer or self.write_paused or self.half_closed:
             # Not now: this may be inside the call that received the request.
-            state.loop.call_soon(self._pump)
+            if not self._pumping:
+                state.loop.call_soon(self._pump)
         else:
             self._phase = IDLE
             self.deadline = state.time() + state.keep_alive
@@ -435,9 +440,21 @@ class HTTPConnection(Flow):
             state.on_request_ended()
 
     def _pump(self) -> None:
-        """Go on with what has been received beyond the last request."""
+        """Go on with what has been received beyond the last request, some requests at once."""
+        self._pumping = True
+        try:
+            for _ in range(PIPELINED_AT_ONCE):
+                if not self._take_next():
+                    return
+        finally:
+            self._pumping = False
+        self.state.loop.call_soon(self._pump)
+
+    def _take_next(self) -> bool:
+        """Take the next request; return whether it was answered at once and more has come."""
         if self._phase is not ANSWER or self._cycle is not None or self.write_paused:
-            return  # `resume_writing` comes back: a peer that does not read gets no more answers
+            # `resume_writing` comes back: a peer that does not read gets no more answers
+            return False
         self._phase = IDLE
         data, self._buffer = self._buffer, b""
         self.deadline = self.state.time() + self.state.keep_alive
@@ -448,6 +465,7 @@ class HTTPConnection(Flow):
                 self._pause_reading()
         if self.half_closed and (self._phase is IDLE or self._phase is BODY):
             self.eof_received()
+        return self._phase is ANSWER and self._cycle is None
 
     def leave(self) -> None:
         self._lose_cycle()
