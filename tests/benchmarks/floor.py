@@ -39,6 +39,7 @@ CHUNKED = HEAD + b"transfer-encoding: chunked\r\n\r\n"
 CHUNK = b"400\r\n" + b"c" * 1024 + b"\r\n"
 ANSWERS: dict[str, list[bytes]] = {  # one write each
     "apps:plaintext": [with_length(b"Hello, world!")],
+    "apps:upload": [with_length(b"1048576")],
     "apps:stream": [CHUNKED + CHUNK, *[CHUNK] * 15, b"0\r\n\r\n"],
     "fastapi_app:app": [with_length(JSON)],
     "apps:echo": [],
