@@ -10,6 +10,7 @@ import platform
 import resource
 import shutil
 import signal
+import subprocess
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
@@ -184,6 +185,8 @@ def _about(plan: Plan, launches: list[tuple[Launch, Environment | str]]) -> dict
             continue
         try:
             versions[launch.name] = environment.versions(list(launch.distributions))
+            if launch.version:
+                versions[launch.name] = _output(launch.version)
         except EnvironmentProblem as exc:
             versions[launch.name] = str(exc)
     return {
@@ -198,6 +201,13 @@ def _about(plan: Plan, launches: list[tuple[Launch, Environment | str]]) -> dict
         "cpus": {"server": plan.server_cpu, "client": plan.client_cpu},
         "versions": versions,
     }
+
+
+def _output(command: Sequence[str]) -> str:
+    """Return what a command prints, or that it is not there."""
+    if shutil.which(command[0]) is None:
+        return f"{command[0]} is not installed"
+    return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
 
 
 def _cpu() -> str:

@@ -54,6 +54,7 @@ class Launch:
     summary: str
     command: Callable[[Target], list[str]]  # arguments of the Python interpreter
     distributions: tuple[str, ...]  # whose versions belong into the report
+    version: tuple[str, ...] = ()  # command that prints it, of what is no distribution
     ours: bool = False  # served from the checkout, in the environment the benchmark runs in
     default: bool = True
     features: frozenset[str] = EVERYTHING
@@ -196,6 +197,7 @@ SERVERS = {
             summary="the http module of Node.js, one process",
             command=_node,
             distributions=(),
+            version=("node", "--version"),
             ours=True,
             features=frozenset(),
         ),
