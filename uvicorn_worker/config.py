@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 from uvicorn_worker.errors import ConfigError
 from uvicorn_worker.options.declared import did_you_mean, options_of, setting
 from uvicorn_worker.options.values import (
+    FOLDER,
     INTEGER,
     LIST,
     MODE,
@@ -157,7 +158,7 @@ class Config(ServerConfig):
     app: Any = setting("", "application, as MODULE:ATTRIBUTE", kind=APP, group=APPLICATION)
     _: dataclasses.KW_ONLY
     app_dir: str = setting(
-        "", "folder to import from, before all others", kind=PATH, group=APPLICATION
+        "", "folder to import from, before all others", kind=FOLDER, group=APPLICATION
     )
     factory: bool = setting(
         False, "call what APP names to get the application", kind=SWITCH, group=APPLICATION

@@ -72,6 +72,8 @@ USAGE = [
     (f"{A} --header Content-Length:1", "'Content-Length' is set by the server"),
     (f"{A} --header B@d:1", "'B@d' is no header name"),
     (f"{A} --secure-scheme-headers x", "--secure-scheme-headers='x': expected NAME=VALUE"),
+    (f"{A} --uds=", "--uds='': expected a path"),
+    (f"{A} --ssl-certfile= --ssl-keyfile=", "--ssl-certfile='': expected a path"),
     (f"{A} --uds-mode 9", "--uds-mode='9': expected a file mode"),
     (f"{A} --ssl-cert-reqs 3", "--ssl-cert-reqs=3: expected a number from 0 to 2"),
     (f"{A} --workers 4", f"uvicorn-supervisor {A} --workers 4"),

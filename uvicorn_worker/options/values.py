@@ -150,6 +150,13 @@ def headers(text: str) -> tuple[tuple[str, str], ...]:
     return tuple((name.strip(), value.strip()) for name, _, value in pairs)
 
 
+def path(text: str) -> str:
+    """Read the name of a file; an empty one is a variable of a script that was not set."""
+    if not text:
+        raise ValueError("expected a path")
+    return text
+
+
 def mapping(text: str) -> dict[str, str]:
     """Read `NAME=VALUE` pairs with commas between them."""
     pairs = [item.partition("=") for item in listing(text)]
@@ -237,7 +244,8 @@ DURATION: Final = "seconds, or a duration such as 500ms, 90s, 2m, 1h30m"
 AMOUNT: Final = "bytes, or a size such as 64KiB, 16MiB"
 
 TEXT: Final = Kind(expected="text", metavar="TEXT", parse=str, accepts=_is_text)
-PATH: Final = Kind(expected="a path", metavar="PATH", parse=str, accepts=_is_text)
+PATH: Final = Kind(expected="a path", metavar="PATH", parse=path, accepts=_is_text)
+FOLDER: Final = replace(PATH, parse=str)  # an empty one is the current folder
 BOOLEAN: Final = Kind(
     expected="true or false", metavar="BOOLEAN", parse=boolean, accepts=_is_bool, show=_show_bool
 )
