@@ -308,6 +308,7 @@ def test_what_cannot_start_says_why_and_how_it_failed(
     assert said in done.stderr
     users_fault = any(name in done.stderr for name in ("ModuleNotFound", "SystemExit: 0"))
     assert done.stderr.count("Traceback") == users_fault
+    assert "Stopping when" not in done.stderr  # nobody has asked for it
 
 
 def test_a_startup_that_fails(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -55,6 +56,11 @@ async def refused(scope: Any, receive: Any, send: Any) -> None:
     await send({"type": "lifespan.startup.failed", "message": "no"})
 
 
+async def broken(scope: Any, receive: Any, send: Any) -> None:
+    await receive()
+    raise OSError("no database")
+
+
 # -- in somebody else's loop
 
 
@@ -71,14 +77,17 @@ def test_a_server_in_a_with_block() -> None:
 
 
 @pytest.mark.parametrize(
-    ("options", "error"),
+    ("options", "error", "said"),
     [
-        ({"app": "nowhere:app"}, AppLoadError),
-        ({"app": refused}, LifespanError),
-        ({"host": "192.0.2.1"}, ConfigError),
+        ({"app": "nowhere:app"}, AppLoadError, "there is no module 'nowhere'"),
+        ({"app": refused}, LifespanError, "no"),
+        ({"app": broken, "lifespan": "on"}, LifespanError, "raised OSError('no database')"),
+        ({"host": "192.0.2.1"}, ConfigError, "this machine has no such address"),
     ],
 )
-def test_what_cannot_start_raises(options: dict[str, Any], error: type[Exception]) -> None:
+def test_what_cannot_start_raises(
+    options: dict[str, Any], error: type[Exception], said: str
+) -> None:
     async def serve() -> None:
         await Server(config(**options)).serve()
 
@@ -87,7 +96,7 @@ def test_what_cannot_start_raises(options: dict[str, Any], error: type[Exception
             raise AssertionError("it has started")
 
     for main in (serve, block):
-        with pytest.raises(error):
+        with pytest.raises(error, match=re.escape(said)):
             asyncio.run(main())
 
 

@@ -108,9 +108,7 @@ class Lifespan:
         """The call ended before `lifespan.startup.complete`."""
         if self._mode == "on":
             self._phase = FAILED
-            self._message = (
-                "the application does not support the lifespan protocol, which lifespan=on demands"
-            )
+            self._message = self._why_not_started(error)
             if error is not None:
                 self._log.error("Exception in the application's lifespan", exc_info=error)
             return
@@ -119,6 +117,11 @@ class Lifespan:
             self._log.warning(
                 "The application raised in its lifespan and is served without it: %r", error
             )
+
+    def _why_not_started(self, error: BaseException | None) -> str:
+        if error is not None and self._received:  # it knows the protocol, and something broke
+            return f"the application raised {error!r}, and lifespan=on demands that it starts"
+        return "the application does not support the lifespan protocol, which lifespan=on demands"
 
     async def _receive(self) -> Message:
         message = await self._events.get()

@@ -148,7 +148,8 @@ class SingleLife:
         orders, service = self._orders, self._service
         starting = _task(service.startup())
         if not await orders.done(starting, lambda: orders.stop):
-            self._log.info("Stopping when the application has started (CTRL+C: at once)")
+            if not orders.force:
+                self._log.info("Stopping when the application has started (CTRL+C: at once)")
             if not await self._in_time(starting):
                 starting.cancel()
                 await asyncio.wait({starting}, timeout=QUICK)
