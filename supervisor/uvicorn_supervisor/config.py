@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from uvicorn_supervisor.decisions.limits import NEVER, Limits
+from uvicorn_supervisor.decisions.limits import MOST_WORKERS, NEVER, Limits
 from uvicorn_supervisor.logs.targets import HANDLERS, redirected
 from uvicorn_worker.config import LOGGING, LOGGING_CONFIG, PROCESSES, Config
 from uvicorn_worker.errors import ConfigError
@@ -23,6 +23,7 @@ from uvicorn_worker.options.values import (
     TEXT,
     Kind,
     at_least,
+    between,
     optional,
 )
 from uvicorn_worker.serverconfig import LIMITS, TIMES
@@ -61,8 +62,8 @@ def _parse_workers(text: str) -> object:
         raise ValueError("expected a whole number or auto") from None
 
 
-def at_least_one(value: object) -> str | None:
-    return None if value == AUTO else at_least(1)(value)
+def workers_to_keep(value: object) -> str | None:
+    return None if value == AUTO else between(1, MOST_WORKERS)(value)
 
 
 WORKERS: Final = optional(
@@ -86,7 +87,7 @@ class SupervisorConfig(Config):
     workers: Any = setting(
         None,
         "workers to keep ready, or `auto`: as many as the machine has room for; default: 1",
-        at_least_one,
+        workers_to_keep,
         kind=WORKERS,
         group=PROCESSES,
         flags=("-w",),

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Final
 from uvicorn_supervisor.control.desk import Deferred
 from uvicorn_supervisor.control.deskhttp import Answer
 from uvicorn_supervisor.decisions.lifecycle import READY
-from uvicorn_supervisor.decisions.limits import NEVER
+from uvicorn_supervisor.decisions.limits import MOST_WORKERS, NEVER
 from uvicorn_supervisor.decisions.messages import Notify, Recycle, Reload, Resize, Stop, Upgrade
 from uvicorn_supervisor.decisions.verdicts import Ended, Replaced, Serves, Upgraded
 from uvicorn_supervisor.workers.bulletin import ERRAND
@@ -37,10 +37,6 @@ if TYPE_CHECKING:
     from uvicorn_supervisor.workers.line import Word
 
 JSON: Final = "application/json"
-
-# Far more than anybody has processors for; each of them takes the supervisor time every second, and
-# with those that boot and drain they have to fit on the scoreboard.
-MOST_WORKERS: Final = 256
 
 # A loop that turns reports within milliseconds; Python code that computes, when it is interrupted.
 TO_REPORT: Final = 3.0  # seconds

@@ -14,6 +14,10 @@ NEVER: Final = float("inf")
 QUICK: Final = 2.0  # for a worker that was told to go now; what Gunicorn gives one, too
 ABORTING: Final = 1.0  # for the report of a worker that is stuck
 
+# Far more than anybody has processors for; each of them takes the supervisor time every second, and
+# with those that boot and drain they have to fit on the scoreboard.
+MOST_WORKERS: Final = 256
+
 # One sample may be the peak of one large request; three in a row are what the worker holds.
 MEMORY_SAMPLES: Final = 3
 

@@ -16,7 +16,8 @@ from uvicorn_worker.options.declared import options_of
 @pytest.mark.parametrize(
     ("options", "problem"),
     [
-        ({"workers": 0}, "workers=0: expected a number of at least 1"),
+        ({"workers": 0}, "workers=0: expected a number from 1 to 256"),
+        ({"workers": 100_000}, "workers=100000: expected a number from 1 to 256"),
         ({"workers": "some"}, "workers='some': expected a whole number or auto"),
         ({"timeout_boot": -1}, "timeout_boot=-1: expected a number of at least 0"),
         ({"max_replacing": 0}, "max_replacing=0: expected a number of at least 1"),

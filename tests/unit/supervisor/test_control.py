@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.unit.supervisor.driver import Drive
-from uvicorn_supervisor.control.commands import MOST_WORKERS, TO_REPORT, Control
+from uvicorn_supervisor.control.commands import TO_REPORT, Control
 from uvicorn_supervisor.control.desk import Deferred
 from uvicorn_supervisor.control.deskhttp import Answer, Request
 from uvicorn_supervisor.control.scene import Scene
 from uvicorn_supervisor.control.status import Sources
-from uvicorn_supervisor.decisions.limits import NEVER
+from uvicorn_supervisor.decisions.limits import MOST_WORKERS, NEVER
 from uvicorn_supervisor.decisions.messages import Stop, Tell
 from uvicorn_supervisor.workers.bulletin import Bulletin
 from uvicorn_supervisor.workers.line import REPORT, Line, Word

@@ -20,7 +20,7 @@ from uvicorn_worker.errors import ConfigError
             TypeError,
             r"run\(worker=...\): there is no such option; did you mean 'workers'\?",
         ),
-        ({"workers": 0}, ConfigError, "workers=0: expected a number of at least 1"),
+        ({"workers": 0}, ConfigError, "workers=0: expected a number from 1 to 256"),
         (
             {"error_logfile": "no/such/log"},
             ConfigError,
