@@ -11,7 +11,7 @@ import json
 import os
 import select
 import sys
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from uvicorn_supervisor.control.client import Client, NoAnswer
 from uvicorn_supervisor.control.figures import ABSENT, age, size
@@ -62,15 +62,22 @@ def main(words: Sequence[str] | None = None) -> int:
     return code
 
 
+class _Parser(argparse.ArgumentParser):
+    """Tells wrong usage in one line, as the other commands do; its commands' parsers, too."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(EXIT_USAGE, f"{NAME}: {message}; see {self.prog} --help\n")
+
+
 def _parser() -> argparse.ArgumentParser:
-    where = argparse.ArgumentParser(add_help=False)
+    where = _Parser(add_help=False)
     where.add_argument(
         "--control",
         metavar="PATH",
         default=argparse.SUPPRESS,
         help=f"the supervisor's control socket [env: {VARIABLE}]",
     )
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         NAME, description="Ask a running uvicorn-supervisor, and give it orders.", parents=[where]
     )
     parser.add_argument("--version", action="version", version=f"{NAME} {__version__}")

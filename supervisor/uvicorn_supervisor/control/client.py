@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 import socket
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlencode
 
@@ -82,12 +83,16 @@ class _Connection(http.client.HTTPConnection):
                 "started with this --control?"
             ) from None
         except ConnectionRefusedError:
-            raise NoAnswer(
-                f"{self._path}: nobody listens; the supervisor has ended without removing it"
-            ) from None
+            raise NoAnswer(f"{self._path}: {self._why_refused()}") from None
         except PermissionError:
             raise NoAnswer(
                 f"{self._path}: permission denied; be the user that the supervisor runs as, or root"
             ) from None
         except OSError as exc:
             raise NoAnswer(f"{self._path}: {exc.strerror or exc}") from None
+
+    def _why_refused(self) -> str:
+        """Say who does not listen: the kernel refuses files that are no sockets in the same way."""
+        if self._path.startswith("@") or Path(self._path).is_socket():
+            return "nobody listens; the supervisor has ended without removing it"
+        return "this is no socket; expected what the supervisor was given as --control"

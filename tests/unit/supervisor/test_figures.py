@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from rich.console import Console
@@ -12,6 +12,9 @@ from uvicorn_supervisor import ctl
 from uvicorn_supervisor.control.figures import age, duration, size
 from uvicorn_supervisor.control.rates import per_worker, totals
 from uvicorn_supervisor.control.top import View
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def look(time: float, *requests: int, **changes: Any) -> dict[str, Any]:
@@ -103,7 +106,20 @@ def test_wrong_usage_is_told(words: list[str], capsys: pytest.CaptureFixture[str
         ctl.main(["--control", "/nowhere", *words])
 
     assert ended.value.code == 2
-    assert "usage: uvicorn-supervisorctl" in capsys.readouterr().err
+    told = capsys.readouterr().err
+    assert told.startswith("uvicorn-supervisorctl: ")
+    assert told.endswith("--help\n")
+    assert told.count("\n") == 1
+
+
+def test_a_file_that_is_no_socket_is_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "file"
+    file.touch()
+
+    assert ctl.main(["--control", str(file), "status"]) == 1
+    assert "this is no socket; expected what the supervisor" in capsys.readouterr().err
 
 
 def test_top_says_what_to_install(
