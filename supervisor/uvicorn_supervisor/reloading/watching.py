@@ -174,8 +174,13 @@ def watch(watched: Watched, delay: float, leash: Leash) -> None:
 
 
 def polled(watched: Watched, delay: float, leash: Leash) -> Iterator[set[str]]:
-    """Yield the files that have changed, come or gone, until the supervisor has gone."""
-    before = dict(_signatures(watched))
+    """Yield the files that have changed, come or gone since the call, until the supervisor goes."""
+    return _differences(dict(_signatures(watched)), watched, delay, leash)
+
+
+def _differences(
+    before: dict[str, Signature], watched: Watched, delay: float, leash: Leash
+) -> Iterator[set[str]]:
     while not leash.wait(delay):
         after = dict(_signatures(watched))
         if after != before:

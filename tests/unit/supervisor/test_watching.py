@@ -14,7 +14,7 @@ import pytest
 from tests.support.processes import alive
 from tests.support.waiting import eventually
 from uvicorn_supervisor.reloading.patterns import Watched
-from uvicorn_supervisor.reloading.watching import Watcher
+from uvicorn_supervisor.reloading.watching import Leash, Watcher, polled
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -134,3 +134,16 @@ def test_no_thread_is_left_in_the_process_that_forks(tmp_path: Path) -> None:
 
     with Watcher(Watched(folders=(tmp_path,)), 0.05):
         assert len(os.listdir("/proc/self/task")) == before
+
+
+def test_polling_sees_what_changes_once_it_has_said_that_it_looks(tmp_path: Path) -> None:
+    class Held(Leash):
+        def wait(self, timeout: float) -> bool:
+            return False
+
+    (tmp_path / "old.py").write_text("1")
+    changes = polled(Watched(folders=(tmp_path,)), 0, Held())
+
+    (tmp_path / "old.py").write_text("22")
+
+    assert next(changes) == {str(tmp_path / "old.py")}
