@@ -156,7 +156,7 @@ class Place:
 
     def stopping(self) -> None:
         """Say that nobody will serve here; close the sockets."""
-        if not self._passed_on:
+        if self.speaks:
             notify(os.environ, STOPPING)
             stored.forget(self.sockets)
         self.leave()

@@ -56,6 +56,10 @@ def test_the_life_of_a_service(supervisor: StartSupervisor, systemd: Systemd) ->
     assert systemd.count("RELOADING=1") == 2
     assert "not reloaded: the first new worker could not boot" in systemd.wait_for("STATUS=")
 
+    # One that cannot boot keeps silent: the service goes on.
+    server.signal(signal.SIGUSR2)
+    server.wait_for_log("Upgrade called off")
+
     # The new supervisor speaks as soon as systemd knows it, and nobody says that it stops.
     (server.folder / "shop.py").write_text(GOOD)
     server.signal(signal.SIGUSR2)
