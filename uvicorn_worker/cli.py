@@ -5,6 +5,7 @@ What takes time to import is imported when it is certain that it is needed.
 
 from __future__ import annotations
 
+import atexit
 import gc
 import logging
 import os
@@ -218,6 +219,9 @@ def _serve(told: Told) -> int:
     # of the application may keep the process for long.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda sig, frame: os._exit(EXIT_STOPPED))
+    # Then Python gives signals back their default, which would be death, and no exit code 0. What
+    # the application registers comes later, and is called before this.
+    atexit.register(signal.signal, signal.SIGTERM, signal.SIG_IGN)
     from uvicorn_worker.server import Server
 
     gc.freeze()  # what is loaded now, for good

@@ -180,6 +180,33 @@ def test_a_second_signal_while_the_application_starts(command: StartCommand) -> 
     assert "Traceback" not in server.log_text()
 
 
+SIGNALLED_LATE = """
+import os
+import signal
+
+class Last:
+    def __del__(self, write=os.write, kill=os.kill, number=signal.SIGTERM):
+        write(2, b"last words")
+        kill(os.getpid(), number)
+
+last = Last()
+
+async def app(scope, receive, send):
+    raise NotImplementedError
+"""
+
+
+def test_a_second_signal_while_python_ends(command: StartCommand, tmp_path: Path) -> None:
+    (tmp_path / "late.py").write_text(SIGNALLED_LATE)
+    server = command("late:app", "--app-dir", str(tmp_path), "--port", "0")
+    server.wait_for_log("running on")
+
+    server.signal(signal.SIGTERM)
+
+    assert server.wait_exit() == 0
+    assert server.log_text().endswith("last words")
+
+
 def test_requests_at_the_limit_end_the_process(command: StartCommand) -> None:
     server = command(*BASIC, "--limit-max-requests", "3", "--limit-max-requests-jitter", "2")
     count = 0
