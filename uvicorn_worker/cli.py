@@ -17,7 +17,14 @@ from typing import TYPE_CHECKING, Final, NamedTuple, TextIO
 
 from uvicorn_worker import __version__
 from uvicorn_worker.config import APPLICATION, BINDING, LOGGING, SUPERVISORS, TLS, Config
-from uvicorn_worker.errors import EXIT_STOPPED, ConfigError, UsageError, WorkerError, exit_code
+from uvicorn_worker.errors import (
+    EXIT_CONFIG_ERROR,
+    EXIT_STOPPED,
+    ConfigError,
+    UsageError,
+    WorkerError,
+    exit_code,
+)
 from uvicorn_worker.options.advice import find_void
 from uvicorn_worker.options.declared import options_of
 from uvicorn_worker.options.files import CONFIG_FILE, gather
@@ -247,6 +254,12 @@ def _check(words: Sequence[str]) -> int:
 
     gc.enable()
     told = read(words, os.environ)
-    if told is not None:
+    if told is None:
+        return EXIT_STOPPED
+    try:
         report(told.config, told.given, sys.stdout, warnings=told.warnings, notes=told.notes)
+        sys.stdout.flush()
+    except BrokenPipeError:  # `check | head`: nobody reads on, also not what is still buffered
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return EXIT_CONFIG_ERROR
     return EXIT_STOPPED

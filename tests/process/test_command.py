@@ -399,6 +399,19 @@ def test_check_says_what_would_end_the_start(tmp_path: Path) -> None:
     assert done.stderr.startswith("Error: cannot load 'x:app'")
 
 
+def test_check_ends_quietly_where_nobody_reads_on(tmp_path: Path) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+
+    done = subprocess.run(
+        [sys.executable, "-m", "uvicorn_worker", "check", *BASIC],
+        stdout=writer, stderr=subprocess.PIPE, env=environment({}), cwd=tmp_path, check=False,
+    )  # fmt: skip
+    os.close(writer)
+
+    assert (done.returncode, done.stderr) == (1, b"")
+
+
 # -- completion
 
 
