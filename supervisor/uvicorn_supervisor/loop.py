@@ -265,7 +265,7 @@ class Supervisor:
             number = next(
                 (one.number for one in self._pool.workers.values() if one.pid == died.pid), None
             )
-            if self._place.successor.reaped(died.pid):
+            if self._place.reaped(died.pid):
                 yield UpgradeFailed(self._why_no_upgrade(died.code))
                 continue
             if number is None:

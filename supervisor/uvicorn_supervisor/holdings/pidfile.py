@@ -72,6 +72,13 @@ class PidFile:
             with contextlib.suppress(OSError):
                 self._path.unlink()
 
+    def clear_after(self, pid: int) -> None:
+        """Remove the file of a successor that was killed before it could."""
+        path = self._name.with_name(self._name.name + SUCCESSOR)
+        with contextlib.suppress(OSError):
+            if path != self._path and path.read_text().strip() == str(pid):
+                path.unlink()
+
 
 def _exists(pid: int) -> bool:
     if pid <= 0:

@@ -143,6 +143,14 @@ class Place:
         counters = {(name, str(self._addresses[name])): own for name, own in self.counters.items()}
         return self.successor.start(self.sockets, mailbox, counters, line)
 
+    def reaped(self, pid: int) -> bool:
+        """Return whether a process that has ended was a successor that had not taken over."""
+        if not self.successor.reaped(pid):
+            return False
+        if self._pidfile is not None:
+            self._pidfile.clear_after(pid)
+        return True
+
     def passed_on(self) -> None:
         """Note that the successor serves: what was here is its own."""
         self._passed_on = True

@@ -105,3 +105,19 @@ def test_a_folder_in_its_place_is_told_and_nothing_is_left(tmp_path: Path) -> No
         PidFile(str(tmp_path / "server.pid")).write()
 
     assert [one.name for one in tmp_path.iterdir()] == ["server.pid"]
+
+
+def test_the_file_of_a_successor_that_was_killed_is_removed(tmp_path: Path, other: int) -> None:
+    path = tmp_path / "pid"
+    pidfile = PidFile(str(path))
+    pidfile.write()
+    left = tmp_path / "pid.2"
+    pidfile.clear_after(other)  # there is none
+    left.write_text("4711\n")
+
+    pidfile.clear_after(other)
+    assert left.exists(), "somebody else's"
+    left.write_text(f"{other}\n")
+    pidfile.clear_after(other)
+
+    assert [file.name for file in tmp_path.iterdir()] == ["pid"]
