@@ -34,8 +34,8 @@ check: $(VENV)/.installed-dev  ## Check format, lint and types.
 
 test: check .panther/.installed  ## Check format, lint and types, then run the tests.
 ifeq ($(ARGS),)
-	$(BIN)/python -m pytest --numprocesses=auto tests/unit tests/contract tests/server
-	$(BIN)/python -m pytest --numprocesses=4 tests/process
+	$(BIN)/python -m pytest --numprocesses=4 tests/unit tests/contract tests/server
+	$(BIN)/python -m pytest --numprocesses=5 tests/process
 else
 	$(BIN)/python -m pytest $(ARGS)
 endif
