@@ -12,7 +12,7 @@ import logging
 import os
 import signal
 import socket
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from uvicorn_worker.application.importing import load_application
 from uvicorn_worker.config import TLS, Config
@@ -52,6 +52,14 @@ class Listening(NamedTuple):
     sockets: tuple[socket.socket, ...]
 
 
+# What subclasses of Uvicorn's server override, and what does the same here.
+NOT_STEPS: Final = {
+    "startup": "use `async with server:`, the lifespan, or callback_notify and `started`",
+    "main_loop": "await serve(), or use `async with server:`",
+    "on_tick": "callback_notify of Config is called each timeout_notify seconds",
+}
+
+
 class Server(SignalledServer):
     """Serves the application of one configuration, once.
 
@@ -60,6 +68,13 @@ class Server(SignalledServer):
 
     Attributes: `started`, true from the first connection that is accepted on.
     """
+
+    def __init_subclass__(cls, **kwargs: object) -> None:
+        """Refuse steps of Uvicorn's server that are not called here: TypeError."""
+        super().__init_subclass__(**kwargs)
+        for name, instead in NOT_STEPS.items():
+            if name in vars(cls):
+                raise TypeError(f"{cls.__name__}.{name} would never be called: {instead}")
 
     def __init__(self, config: Config) -> None:
         """Take a configuration; raises ConfigError where its `log_config` cannot be used."""

@@ -481,3 +481,9 @@ def test_a_handler_that_comes_late_sees_requests(when: str) -> None:
     asyncio.run(main())
 
     assert [line.split()[3] for line in lines.found] == ["/?seen"]
+
+
+@pytest.mark.parametrize("step", ["startup", "main_loop", "on_tick"])
+def test_steps_that_would_never_be_called_are_refused(step: str) -> None:
+    with pytest.raises(TypeError, match=rf"Mine\.{step} would never be called: \S"):
+        type("Mine", (uvicorn_worker.Server,), {step: lambda self: None})
