@@ -16,6 +16,7 @@ from uvicorn_supervisor.logs.setup import set_up
 from uvicorn_supervisor.loop import Supervisor
 from uvicorn_supervisor.mailbox import Mailbox
 from uvicorn_supervisor.system import Posix
+from uvicorn_worker.application.importing import find_folder
 from uvicorn_worker.options.advice import find_void
 from uvicorn_worker.options.declared import did_you_mean
 from uvicorn_worker.options.sources import Given
@@ -55,11 +56,12 @@ def supervise(config: SupervisorConfig, read: Callable[[], SupervisorConfig]) ->
     `read` returns the configuration as it is at a reload.
 
     Raises:
-        WorkerError: it cannot begin: an address is taken, a file cannot be written.
+        WorkerError: it cannot begin: an address is taken, a file cannot be written or found.
     """
     mailbox = Mailbox()  # first: a signal that comes from now on is not lost
     try:
         set_up(config)
+        find_folder(config.app_dir)  # a mistake here need not be found by each worker
         system = Posix()
         system.set_title(f"uvicorn-supervisor: master [{_name(config)}]")
         with contextlib.closing(Place(config)) as place:

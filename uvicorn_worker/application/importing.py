@@ -136,11 +136,20 @@ def _dotted_name(text: str, node: ast.expr) -> tuple[str, ...]:
 # -- the module
 
 
-def _put_first_on_path(app_dir: str) -> str:
-    """Let imports begin in a folder, by default the current one; return it."""
+def find_folder(app_dir: str) -> str:
+    """Return the path of the folder in which imports begin, by default the current one.
+
+    Raises:
+        ConfigError: it does not exist.
+    """
     folder = os.path.abspath(app_dir)
     if not os.path.isdir(folder):
         raise ConfigError(f"app_dir={app_dir!r}: no such folder")
+    return folder
+
+
+def _put_first_on_path(app_dir: str) -> str:
+    folder = find_folder(app_dir)
     if sys.path[:1] != [folder]:
         sys.path.insert(0, folder)
     return folder

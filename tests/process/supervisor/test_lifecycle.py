@@ -129,6 +129,13 @@ def test_an_application_that_cannot_boot_ends_the_start(
     assert server.log_text().count("Workers cannot boot") == 1
 
 
+def test_a_folder_that_is_not_there_is_a_wrong_option(supervisor: StartSupervisor) -> None:
+    server = supervisor(APP, "--app-dir", "nowhere", expect_exit=1)
+
+    assert server.wait_exit(5) == 1
+    assert server.log_text().splitlines() == ["Error: app_dir='nowhere': no such folder"]
+
+
 def test_a_start_that_fails_says_why_once(supervisor: StartSupervisor) -> None:
     files = {"broken.py": "app = undefined\n"}
     server = supervisor("broken:app", "--workers", "4", files=files, expect_exit=4)
