@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from concurrent.futures import ThreadPoolExecutor
 
-    from tests.support.supervisor import StartSupervisor
+    from tests.support.supervisor import RunningSupervisor, StartSupervisor
 
 # /held and /stuck are answered as soon as there is a file `go`.
 GOOD = """
@@ -71,28 +71,13 @@ def another_user() -> Iterator[None]:
         os.seteuid(0)
 
 
-@pytest.mark.timeout(120)  # thirty commands, and as many processes
-def test_orders_are_carried_out_and_their_verdict_is_told(
-    supervisor: StartSupervisor, folder: Path, clients: ThreadPoolExecutor
-) -> None:
-    path = folder / "control"
-    server = supervisor(
-        "shop:app", "--workers", "2", "--control", str(path), files={"shop.py": GOOD}
-    )
-    server.wait_for_workers(2)
-    ctl, shop = Control(path), server.folder / "shop.py"
+def asked_for(server: RunningSupervisor) -> int:
+    """Ask for something, and return how often workers have logged that they were asked."""
+    server.get("/")
+    return server.log_text().count("asked for /")
 
-    def asked_for() -> int:
-        """Ask for something, and return how often workers have logged that they were asked."""
-        server.get("/")
-        return server.log_text().count("asked for /")
 
-    # Somebody who never finishes a request keeps nobody waiting.
-    slow = socket.socket(socket.AF_UNIX)
-    slow.connect(str(path))
-    slow.sendall(b"GET /status HTTP/1.1\r\n")
-
-    # -- what there is
+def tells_what_there_is(ctl: Control, server: RunningSupervisor) -> None:
     code, out, _ = ctl("status")
     assert code == 0
     assert "shop:app on http://127.0.0.1:" in out
@@ -104,7 +89,8 @@ def test_orders_are_carried_out_and_their_verdict_is_told(
     code, out, _ = ctl("workers")
     assert [line.split()[0] for line in out.splitlines()] == ["WORKER", "1", "2"]
 
-    # -- how many
+
+def changes_how_many_there_are(ctl: Control) -> None:
     assert ctl("scale", "3") == (0, "workers to keep ready: 3\n", "")
     seats = ctl.wait_for_seats(3)
     for wrong in ("0", "-1", "many"):
@@ -112,7 +98,6 @@ def test_orders_are_carried_out_and_their_verdict_is_told(
         assert code == 1
         assert f"count='{wrong}': expected a number from 1 to 256" in err
 
-    # -- one of them
     assert ctl("recycle", "2") == (0, "it has been replaced\n", "")
     after = ctl.seats()
     assert after[2] != seats[2]
@@ -121,7 +106,10 @@ def test_orders_are_carried_out_and_their_verdict_is_told(
     code, _, err = ctl("recycle", "99")
     assert (code, "there is no worker '99'; there are 1 (pid " in err) == (1, True)
 
-    # -- where they are
+
+def shows_where_they_are(
+    ctl: Control, server: RunningSupervisor, clients: ThreadPoolExecutor
+) -> None:
     answer = clients.submit(server.get, "/held")
     server.wait_for_mark("/held")
     busy = server.marked("/held")[0]
@@ -143,19 +131,22 @@ def test_orders_are_carried_out_and_their_verdict_is_told(
     assert "in stuck\n" in out, "where the loop stands still"
     assert answer.result().status == 200
 
-    # -- the log
+
+def changes_what_they_log(ctl: Control, server: RunningSupervisor) -> None:
     assert ctl("log-level", "debug") == (0, "log level: debug\n", "")
-    eventually(lambda: asked_for() > 0)
+    eventually(lambda: asked_for(server) > 0)
     code, _, err = ctl("log-level", "loud")
     assert code == 1
     assert err.endswith(f"level='loud': expected one of {', '.join(WORDS)}\n")
 
-    # -- new code
+
+def changes_their_code(ctl: Control, server: RunningSupervisor) -> None:
+    shop = server.folder / "shop.py"
     before = ctl.seats()
     assert ctl("reload") == (0, "release 2 serves with 2 workers\n", "")
     assert set(ctl.seats().values()).isdisjoint(before.values())
-    lines = asked_for()
-    eventually(lambda: asked_for() > lines + 5)
+    lines = asked_for(server)
+    eventually(lambda: asked_for(server) > lines + 5)
 
     shop.write_text(BAD)
     before = ctl.seats()
@@ -169,6 +160,29 @@ def test_orders_are_carried_out_and_their_verdict_is_told(
     for code, out, err in map(outcome, both):
         assert code == 0, err
         assert out.endswith("serves with 2 workers\n")
+
+
+@pytest.mark.timeout(120)  # thirty commands, and as many processes
+def test_orders_are_carried_out_and_their_verdict_is_told(
+    supervisor: StartSupervisor, folder: Path, clients: ThreadPoolExecutor
+) -> None:
+    path = folder / "control"
+    server = supervisor(
+        "shop:app", "--workers", "2", "--control", str(path), files={"shop.py": GOOD}
+    )
+    server.wait_for_workers(2)
+    ctl = Control(path)
+
+    # Somebody who never finishes a request keeps nobody waiting.
+    slow = socket.socket(socket.AF_UNIX)
+    slow.connect(str(path))
+    slow.sendall(b"GET /status HTTP/1.1\r\n")
+
+    tells_what_there_is(ctl, server)
+    changes_how_many_there_are(ctl)
+    shows_where_they_are(ctl, server, clients)
+    changes_what_they_log(ctl, server)
+    changes_their_code(ctl, server)
 
     # -- the end
     slow.close()
