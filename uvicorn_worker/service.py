@@ -99,10 +99,6 @@ class Service:
         self._progress = asyncio.Event()
 
     @property
-    def lifespan_running(self) -> bool:
-        return self._lifespan is not None and self._lifespan.running
-
-    @property
     def accepting(self) -> bool:
         return self._acceptor.open
 

@@ -42,10 +42,6 @@ class Lifespan:
         self._task: asyncio.Task[None] | None = None
         self.state: dict[str, Any] = {}
 
-    @property
-    def running(self) -> bool:
-        return self._phase is RUNNING
-
     async def startup(self) -> None:
         """Return when the application is ready, or takes no part; raises LifespanError."""
         if self._mode == "off":

@@ -37,7 +37,6 @@ ABNORMAL: Final = 1006
 INVALID_DATA: Final = 1007
 TOO_BIG: Final = 1009
 INTERNAL_ERROR: Final = 1011
-SERVICE_RESTART: Final = 1012
 
 # RFC 6455 section 7.4, and the registry it opens (1012 to 1014): codes that may be on the wire
 # below those of libraries and applications.
