@@ -84,7 +84,7 @@ class Service:
             tls_extension=tls.extension if tls is not None else None,
         )
         state.observer = observer
-        self._upgrader = LateUpgrader(state)
+        self._upgrader = LateUpgrader(state, metered=room is not None)
         state.on_connection_lost = self._connection_lost
         self._time_limit = TimeLimit(state)
         self._tls = tls

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from uvicorn_worker.http1.request import Request
     from uvicorn_worker.http1.state import HTTPState
     from uvicorn_worker.serverconfig import WebSocketName
+    from uvicorn_worker.websocket.connection import WebSocketConnection
     from uvicorn_worker.websocket.engine import FrameEngine
 
     Upgrade = Callable[[HTTPConnection, Request, bytes], None]
@@ -29,13 +30,16 @@ class LateUpgrader:
     What `ws` names must be there at once; what `auto` finds is loaded later.
     """
 
-    def __init__(self, state: HTTPState) -> None:
+    def __init__(self, state: HTTPState, *, metered: bool = False) -> None:
         """Put itself into a state, where WebSockets are wanted and can be had.
+
+        `metered`: they count into the state's meter, which is there before the first of them.
 
         Raises:
             ConfigError: the package that `ws` names is missing.
         """
         self._state = state
+        self._metered = metered
         self._loaded: Upgrade | None = None
         name = state.config.ws
         if name == "auto" and find_spec("websockets") is not None:
@@ -59,8 +63,23 @@ class LateUpgrader:
     def _load(self, engine: FrameEngine) -> Upgrade:
         from uvicorn_worker.websocket.connection import Upgrader
 
-        self._loaded = Upgrader(engine, compress=self._state.config.ws_per_message_deflate)
+        self._loaded = Upgrader(
+            engine,
+            compress=self._state.config.ws_per_message_deflate,
+            kind=connection_class(metered=self._metered),
+        )
         return self._loaded
+
+
+def connection_class(*, metered: bool) -> type[WebSocketConnection]:
+    """Return the protocol of WebSockets' connections; loads it."""
+    if metered:
+        from uvicorn_worker.metrics.websocket import MeteredWebSocketConnection
+
+        return MeteredWebSocketConnection
+    from uvicorn_worker.websocket.connection import WebSocketConnection
+
+    return WebSocketConnection
 
 
 def make_engine(name: WebSocketName) -> FrameEngine | None:

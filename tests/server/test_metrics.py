@@ -8,7 +8,16 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.support.rawhttp import RawClient
-from tests.support.rawws import RawWebSocket
+from tests.support.rawws import (
+    BINARY,
+    CONT,
+    DEFLATE,
+    TEXT,
+    RawWebSocket,
+    close_frame,
+    frame,
+    request,
+)
 from tests.support.replies import ask
 from tests.support.serving import serve
 from tests.support.waiting import eventually
@@ -23,9 +32,15 @@ if TYPE_CHECKING:
 
 async def app(scope: Scope, receive: Receive, send: Send) -> None:
     if scope["type"] == "websocket":
+        await receive()
+        if scope["path"] == "/denied":
+            start = {"type": "websocket.http.response.start", "status": 403, "headers": []}
+            await send(start)
+            await send({"type": "websocket.http.response.body", "body": b"not for you"})
+            return
         await send({"type": "websocket.accept"})
-        while (await receive())["type"] != "websocket.disconnect":
-            pass
+        while (message := await receive())["type"] != "websocket.disconnect":
+            await send({**message, "type": "websocket.send"})
         return
     if scope["path"] == "/error":
         raise RuntimeError("of the application")
@@ -121,6 +136,27 @@ def test_content_connections_and_times_are_shown_within_a_second(metered: Metere
         assert figures.durations.total > 0
         assert sum(figures.lags.counts) > 0
         socket.close()
+
+
+def test_messages_of_websockets_are_counted_while_these_are_open(metered: Metered) -> None:
+    """Their content as the application sees it: neither heads, nor what compression saves."""
+    text = "é" * 500  # two bytes each
+    with serve(app, room=metered.room) as server:
+        with RawWebSocket(server.address) as socket:
+            compression = ("Sec-WebSocket-Extensions", DEFLATE)
+            socket.open(headers=[compression], behind=frame(TEXT, text.encode()))
+            socket.send(frame(BINARY, b"x" * 100, fin=False) + frame(CONT, b"y" * 100_000))
+            eventually(lambda: metered.figures.received == 101_100)
+            eventually(lambda: metered.figures.sent == 101_100)
+            socket.send(close_frame(1000))
+            eventually(lambda: not server.server.state.connections)
+        with RawWebSocket(server.address) as denied:
+            denied.send(request("/denied"))
+            assert denied.read_response().status == 403
+        eventually(lambda: metered.figures.sent == 101_100 + len(b"not for you"))
+
+        assert metered.figures.received == 101_100
+        assert metered.figures.websockets == 2
 
 
 def test_only_a_trusted_proxy_says_when_a_request_came(metered: Metered) -> None:

@@ -37,7 +37,7 @@ WORKER = Layers(
         ("service",),
         ("upgrades",),
         ("metrics.answers", "metrics.metering"),
-        ("http1.health", "metrics.connection", "metrics.exposition"),
+        ("http1.health", "metrics.connection", "metrics.exposition", "metrics.websocket"),
         ("metrics.figures", "metrics.meter"),
         ("metrics.layout", "metrics.queueing"),
         ("application.importing", "sockets.opening"),

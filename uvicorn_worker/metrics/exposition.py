@@ -76,8 +76,12 @@ def _counters(figures: Figures) -> Iterator[Metric]:
         figures.lags,
     )
     for name, text, value in (
-        ("uvicorn_received_bytes", "Content of requests.", figures.received),
-        ("uvicorn_sent_bytes", "Content of responses that have ended.", figures.sent),
+        ("uvicorn_received_bytes", "Content of requests and WebSocket messages.", figures.received),
+        (
+            "uvicorn_sent_bytes",
+            "Content of responses that have ended, and of WebSocket messages.",
+            figures.sent,
+        ),
         ("uvicorn_websockets", "Handshakes of WebSockets.", figures.websockets),
         (
             "uvicorn_keepalive_races",

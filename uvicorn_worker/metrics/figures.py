@@ -68,8 +68,8 @@ class Figures:
     durations: Histogram
     lags: Histogram
     waits: Histogram  # between the proxy and here
-    received: int  # bytes of requests' content
-    sent: int  # bytes of responses' content
+    received: int  # bytes of requests' content, and of WebSockets' messages
+    sent: int  # bytes of responses' content, and of WebSockets' messages
     late: int  # requests that met the end of their connection
     websockets: int  # handshakes
     busy: float  # seconds of the loops' time

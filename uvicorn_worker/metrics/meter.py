@@ -8,15 +8,12 @@ connections, or once a second.
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Final
+from typing import Final, Protocol
 
 from uvicorn_worker.http1.request import METHODS
 from uvicorn_worker.metrics import layout
 from uvicorn_worker.metrics.layout import DURATIONS, LAGS, UNTIMED, bucket
 from uvicorn_worker.metrics.queueing import waited
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 # The greatest lag is that of the last one or two of these, in seconds: no scrape misses it.
 WINDOW: Final = 30.0
@@ -24,17 +21,24 @@ WINDOW: Final = 30.0
 STATUSES: Final = range(200, 1000)  # what an application may say
 
 
+class Talking(Protocol):
+    """A WebSocket."""
+
+    sent: int
+    """Bytes of its messages so far."""
+
+
 class Meter:
     """Counts for one worker; `looked` and `show` are called by the server.
 
     Attributes, for the hot path: `rows` (by method and status, where the buckets of the durations
     begin in `cells`); `cells` (the room, as whole numbers); `seconds`, `sent` and `received` (what
-    has added up; shown later).
+    has added up; shown later); `talking` (the open WebSockets, whose share is not in `sent` yet).
     """
 
     __slots__ = ("_busy_at", "_floats", "_interval", "_lag_max_since", "_late", "_looked_at",
                  "_shown_at", "cells", "received", "rows", "seconds", "sent",
-                 "websockets")  # fmt: skip
+                 "talking", "websockets")  # fmt: skip
 
     def __init__(
         self, room: memoryview, *, interval: float, limit: int = 0, now: float | None = None
@@ -54,6 +58,7 @@ class Meter:
         self.sent = self.cells[layout.SENT]
         self.received = self.cells[layout.RECEIVED]
         self.websockets = self.cells[layout.WEBSOCKETS]
+        self.talking: set[Talking] = set()
         self._interval = interval
         self._looked_at = self._shown_at = self._lag_max_since = now
         self._late = 0.0  # seconds, since it was shown last
@@ -97,7 +102,7 @@ class Meter:
         """
         cells, floats = self.cells, self._floats
         cells[layout.RECEIVED] = self.received
-        cells[layout.SENT] = self.sent
+        cells[layout.SENT] = self.sent + sum(one.sent for one in self.talking)
         cells[layout.WEBSOCKETS] = self.websockets
         cells[layout.LATE] += late
         floats[layout.DURATION_SUM] = self.seconds
@@ -120,16 +125,6 @@ class Meter:
     def leaving(self, reason: str) -> None:
         """Count that the worker goes, and another one is to come in its place."""
         self.cells[layout.RESTARTS + layout.REASONS.index(reason)] += 1
-
-
-def counting(meter: Meter, upgrade: Callable[..., None]) -> Callable[..., None]:
-    """Return what takes handshakes of WebSockets over, and counts them."""
-
-    def take(*args: object) -> None:
-        meter.websockets += 1
-        upgrade(*args)
-
-    return take
 
 
 def _rows() -> dict[str, dict[int, int]]:

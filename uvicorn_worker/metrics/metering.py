@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from uvicorn_worker.http1.connection import HTTPConnection
 from uvicorn_worker.http1.cycle import RequestCycle
-from uvicorn_worker.metrics.meter import Meter, counting
+from uvicorn_worker.metrics.meter import Meter
 
 if TYPE_CHECKING:
     from uvicorn_worker.http1.state import HTTPState
@@ -25,8 +25,6 @@ class Metering:
         self._looks = 0
         self._late_requests = 0
         state.meter = self.meter
-        if state.websocket is not None:
-            state.websocket = counting(self.meter, state.websocket)
 
     def look(self) -> None:
         """Measure how late the loop is; once a second show what has added up."""

@@ -10,7 +10,7 @@ import enum
 import random
 import socket
 from collections import deque
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Protocol
 
 from uvicorn_worker.errors import (
     ApplicationError,
@@ -96,6 +96,8 @@ class WebSocketConnection(Flow):
     __slots__ = ("_close_at", "_cycle", "_deflater", "_denial", "_early", "_engine", "_gone",
                  "_handshake", "_heard", "_marked", "_phase", "_ping_at", "_pinged", "_pongs",
                  "_reader", "_request", "_senders", "input_held")  # fmt: skip
+
+    cycle_class: ClassVar[type[WebSocketCycle]] = WebSocketCycle
 
     def __init__(
         self, http: HandshakeConnection, engine: FrameEngine, request: Request, early: bytes
@@ -245,7 +247,7 @@ class WebSocketConnection(Flow):
         assert request is not None
         self._handshake = handshake
         scope = self._make_scope(request, handshake.subprotocols)
-        self._cycle = cycle = WebSocketCycle(self, scope, request.target)
+        self._cycle = cycle = self.cycle_class(self, scope, request.target)
         try:
             if trusted:
                 state.forwarding.apply(scope, request.headers)
@@ -279,7 +281,7 @@ class WebSocketConnection(Flow):
         assert request is not None
         if cycle is None:
             scope = self._make_scope(request, [])
-            self._cycle = cycle = WebSocketCycle(self, scope, request.target)
+            self._cycle = cycle = self.cycle_class(self, scope, request.target)
         lines = REFUSAL_LINES[exc.status] + state.common_lines
         response = refusal(exc.status, lines, head_only=request.method == "HEAD")
         self.transport.write(response)
@@ -548,15 +550,23 @@ class WebSocketConnection(Flow):
 class Upgrader:
     """Takes handshakes over from HTTP connections (`HTTPState.websocket`)."""
 
-    __slots__ = ("_compress", "_engine")
+    __slots__ = ("_compress", "_engine", "_kind")
 
-    def __init__(self, engine: FrameEngine, *, compress: bool) -> None:
+    def __init__(
+        self,
+        engine: FrameEngine,
+        *,
+        compress: bool,
+        kind: type[WebSocketConnection] = WebSocketConnection,
+    ) -> None:
+        """`kind` is what goes on with their transports."""
         self._engine = engine
         self._compress = compress
+        self._kind = kind
 
     def __call__(self, http: HandshakeConnection, request: Request, rest: bytes) -> None:
         """Go on with `http`'s transport; `rest` is what came behind the request's head."""
-        connection = WebSocketConnection(http, self._engine, request, rest)
+        connection = self._kind(http, self._engine, request, rest)
         try:
             handshake = read_handshake(request, compress=self._compress)
         except BadRequest as exc:
