@@ -17,6 +17,8 @@ FORGED = {
     "X-Forwarded-Host": "evil.example",
     "X-Forwarded-Port": "666",
     "Forwarded": "for=6.6.6.6;proto=https;host=evil.example",
+    "SCRIPT_NAME": "/report",
+    "X-Request-Start": "t=666",
 }
 """What clients write to seem somebody else; none of it may reach the application's scope."""
 
@@ -50,4 +52,9 @@ def _assert_origin(client: httpx.Client, front: Address) -> None:
     assert (told["client"][0], told["scheme"]) == ("127.0.0.1", "http"), told
     assert told["server"] == ["shop.example", front[1]], told
     assert dict(told["headers"])["host"] == host["Host"]
-    assert ["x-forwarded-for", "6.6.6.6"] not in told["headers"]
+    assert told["root_path"] == "", told
+    names = [name for name, _ in told["headers"]]
+    assert names.count("x-request-start") == 1  # the proxy's, for the metric
+    assert not {("x-forwarded-for", "6.6.6.6"), ("x-request-start", "t=666")} & {
+        (name, value) for name, value in told["headers"]
+    }

@@ -6,6 +6,7 @@ What a test may change of such a file are its addresses and paths: `with_places`
 from __future__ import annotations
 
 import contextlib
+import grp
 import os
 import pwd
 import signal
@@ -143,7 +144,12 @@ def deployed_haproxy(folder: Path, server: str) -> Iterator[Address]:
     with listening() as listener:
         address = listener.getsockname()
         text = without_comments((DEPLOY / "haproxy" / "haproxy.cfg").read_text())
-        places = {"bind :80": f"bind fd@{listener.fileno()}", "unix@/run/shop/http.sock": server}
+        places = {
+            "bind :80": f"bind fd@{listener.fileno()}",
+            "unix@/run/shop/http.sock": server,
+            "user haproxy": f"user {pwd.getpwuid(os.getuid()).pw_name}",  # who may open it here
+            "group www-data": f"group {grp.getgrgid(os.getgid()).gr_name}",
+        }
         config = folder / "haproxy.cfg"
         config.write_text(with_places(text, places))
         command = ["haproxy", "-db", "-f", str(config)]

@@ -77,6 +77,20 @@ def test_systemd_rates_the_hardening_well(unit: str) -> None:
     assert done.returncode == 0, done.stdout
 
 
+@pytest.mark.parametrize("unit", SERVICES)
+def test_a_start_that_fails_is_tried_for_ever(unit: str) -> None:
+    said = units.settings(unit)
+    starts = 10 / float(said["RestartSec"][0].removesuffix("s"))  # in StartLimitIntervalSec=
+    assert starts < int(said["StartLimitBurst"][0])
+
+
+@pytest.mark.parametrize("unit", SERVICES)
+def test_listeners_that_are_stored_keep_their_files(unit: str) -> None:
+    said = units.settings(unit)
+    if "FileDescriptorStoreMax" in said and "RuntimeDirectory" in said:
+        assert said["RuntimeDirectoryPreserve"] == ["restart"]
+
+
 class Service:
     """The process of a unit's ExecStart=, with the variables and sockets that systemd gives."""
 
