@@ -99,7 +99,7 @@ def _parser() -> argparse.ArgumentParser:
         )
     for name, help in WAITING.items():
         command(name, help, _stop if name == "stop" else _wait_for_verdict)
-    scale = command("scale", "keep so many workers, until the next reload", _order)
+    scale = command("scale", "keep so many workers, until a reload", _order)
     scale.add_argument("count", metavar="N")
     recycle = command("recycle", "replace one worker, its successor first", _order_and_wait)
     recycle.add_argument("worker", metavar="WORKER", help="its number, or its process id")

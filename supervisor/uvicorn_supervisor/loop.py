@@ -123,6 +123,7 @@ class Supervisor:
             lambda: self._reception.descriptors,
         )
         if place.succeeding:
+            self._nursery.begin(place.wishes)
             self._board.lease.wait_for(place.predecessor)
             self._nursery.view = replace(self._nursery.view, predecessor=place.predecessor)
         self._line = self._nursery.line
@@ -223,7 +224,8 @@ class Supervisor:
         if self._unsized and (size := self._observer.fit()) is not None:
             self._unsized = False
             self._nursery.fitting = size.count
-            yield size
+            if not self._place.wishes.workers:
+                yield size
         yield from self._nursery.news()
         yield from self._reap()
         yield Tick()
@@ -323,7 +325,8 @@ class Supervisor:
             self._place.successor.end(action.pid, action.signal)
             return []
         try:
-            pid = self._place.succeed(self._mailbox.writer, self._line.theirs.fileno())
+            wishes = self._nursery.wishes(self._pool.count, self._pool.releases.serving)
+            pid = self._place.succeed(self._mailbox.writer, self._line.theirs.fileno(), wishes)
         except CannotUpgrade as exc:
             return [UpgradeFailed(str(exc))]
         log.info("Upgrade: the new supervisor is process [%d]", pid)

@@ -1,4 +1,4 @@
-"""What an upgrade passes from one supervisor to the next: listening sockets, and who says when.
+"""What an upgrade passes from one supervisor to the next: listening sockets, wishes, who says when.
 
 The old one starts the new program with the sockets open and a variable that describes them. The
 new one takes them instead of binding; when its workers serve, it writes a byte to the old one's
@@ -51,6 +51,17 @@ class Counter:
 
 
 @dataclass(frozen=True, slots=True)
+class Wishes:
+    """What people have told a running supervisor that its configuration does not say."""
+
+    workers: int = 0  # to keep ready; 0: as configured
+    level: int = 0  # of the log; 0: as configured
+
+
+NOTHING_WISHED: Final = Wishes()
+
+
+@dataclass(frozen=True, slots=True)
 class Handover:
     """What one supervisor passes to the next."""
 
@@ -59,6 +70,7 @@ class Handover:
     sockets: tuple[Passed, ...]
     counters: tuple[Counter, ...] = ()
     line: int = NO_LINE  # descriptor: to say why it has failed
+    wishes: Wishes = NOTHING_WISHED
 
     @property
     def descriptors(self) -> tuple[int, ...]:
@@ -73,6 +85,8 @@ class Handover:
             "pid": self.pid,
             "mailbox": self.mailbox,
             "line": self.line,
+            "workers": self.wishes.workers,
+            "level": self.wishes.level,
             "sockets": [[one.fd, one.path] for one in self.sockets],
             "counters": [
                 [one.name, one.address, one.socket.fd, one.socket.path] for one in self.counters
@@ -104,6 +118,7 @@ def offer(
     mailbox: int,
     counters: Mapping[tuple[str, str], Sequence[socket.socket]] | None = None,
     line: int = NO_LINE,
+    wishes: Wishes = NOTHING_WISHED,
 ) -> Handover:
     """Return what the running supervisor passes on; nothing is its successor's yet.
 
@@ -119,6 +134,7 @@ def offer(
             for sock in listeners
         ),
         line,
+        wishes,
     )
 
 
@@ -151,8 +167,14 @@ def receive(environ: MutableMapping[str, str]) -> Handover | None:
             Counter(str(name), str(address), Passed(int(fd), str(path)))
             for name, address, fd, path in content.get("counters", ())
         )
-        line = int(content.get("line", NO_LINE))
-        handover = Handover(int(content["pid"]), int(content["mailbox"]), passed, counters, line)
+        handover = Handover(
+            int(content["pid"]),
+            int(content["mailbox"]),
+            passed,
+            counters,
+            int(content.get("line", NO_LINE)),
+            Wishes(int(content.get("workers", 0)), int(content.get("level", 0))),
+        )
     except (ValueError, TypeError, KeyError):
         raise ConfigError(f"{VARIABLE}={text!r}: expected what a supervisor sets") from None
     # Somebody else's: an application's child has inherited the variable.

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from uvicorn_supervisor.control.counters import BACKLOG, addresses, open_counters
 from uvicorn_supervisor.holdings import handover
+from uvicorn_supervisor.holdings.handover import NOTHING_WISHED
 from uvicorn_supervisor.holdings.pidfile import PidFile
 from uvicorn_supervisor.holdings.upgrade import Program, Successor
 from uvicorn_supervisor.systemd import stored
@@ -25,12 +26,13 @@ if TYPE_CHECKING:
     import socket
 
     from uvicorn_supervisor.config import SupervisorConfig
+    from uvicorn_supervisor.holdings.handover import Wishes
 
 log: Final = logging.getLogger("uvicorn.supervisor")
 
 
 class Place:
-    """One supervisor's; close it at the end."""
+    """One supervisor's; close it at the end. `wishes` are those that a predecessor was told."""
 
     def __init__(self, config: SupervisorConfig) -> None:
         """Take the place over from a predecessor, or make it.
@@ -39,6 +41,7 @@ class Place:
             ConfigError: an address is taken, or a file cannot be written.
         """
         self._predecessor = handover.receive(os.environ)
+        self.wishes = self._predecessor.wishes if self._predecessor else NOTHING_WISHED
         try:
             self._make(config)
         except WorkerError as exc:
@@ -132,16 +135,16 @@ class Place:
 
     # -- to a successor
 
-    def succeed(self, mailbox: int, line: int) -> int:
+    def succeed(self, mailbox: int, line: int, wishes: Wishes) -> int:
         """Start a successor, which has to write to `mailbox` when it serves; return its pid.
 
-        On `line` it says why it cannot.
+        On `line` it says why it cannot; `wishes` are to be its own.
 
         Raises:
             CannotUpgrade: it cannot be started.
         """
         counters = {(name, str(self._addresses[name])): own for name, own in self.counters.items()}
-        return self.successor.start(self.sockets, mailbox, counters, line)
+        return self.successor.start(self.sockets, mailbox, counters, line, wishes)
 
     def reaped(self, pid: int) -> bool:
         """Return whether a process that has ended was a successor that had not taken over."""

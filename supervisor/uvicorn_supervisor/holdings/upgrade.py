@@ -13,12 +13,14 @@ import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from uvicorn_supervisor.holdings.handover import NO_LINE, offer
+from uvicorn_supervisor.holdings.handover import NO_LINE, NOTHING_WISHED, offer
 
 if TYPE_CHECKING:
     import signal
     import socket
     from collections.abc import Mapping, Sequence
+
+    from uvicorn_supervisor.holdings.handover import Wishes
 
 # The first process of a container, or of a machine: all others end with it.
 FIRST_PROCESS: Final = 1
@@ -59,10 +61,11 @@ class Successor:
         mailbox: int,
         counters: Mapping[tuple[str, str], Sequence[socket.socket]] | None = None,
         line: int = NO_LINE,
+        wishes: Wishes = NOTHING_WISHED,
     ) -> int:
         """Start it and return its pid; `mailbox` is the writing end of this supervisor's.
 
-        `counters` and `line` are as in `handover.offer`.
+        `counters`, `line` and `wishes` are as in `handover.offer`.
 
         Raises:
             CannotUpgrade: it cannot be started.
@@ -71,7 +74,7 @@ class Successor:
             raise CannotUpgrade(
                 "this is process 1, and everything ends with it; start a new container instead"
             )
-        handover = offer(sockets, mailbox, counters, line)
+        handover = offer(sockets, mailbox, counters, line, wishes)
         try:
             self._process = subprocess.Popen(
                 self._program.words,

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 from uvicorn_supervisor.config import AUTO
 from uvicorn_supervisor.decisions.limits import request_limit
 from uvicorn_supervisor.decisions.messages import Forked, ForkFailed, Prepared, PrepareFailed
+from uvicorn_supervisor.holdings.handover import Wishes
 from uvicorn_supervisor.logs.setup import set_up
 from uvicorn_supervisor.views import SupervisorView
 from uvicorn_supervisor.workers.assignment import Assignment
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
     from uvicorn_supervisor.mailbox import Mailbox
     from uvicorn_supervisor.system import System
     from uvicorn_worker.scoreboard import Scoreboard, Slot
+
+FIRST: Final = 1  # the number of a supervisor's first release
 
 log: Final = logging.getLogger("uvicorn.supervisor")
 
@@ -61,6 +64,7 @@ class Nursery:
         self.levels = Levels()
         self.slots: dict[int, Slot] = {}
         self.fitting = 1  # workers, with `--workers auto`
+        self._wished = 0  # workers of the first release; 0: as configured
         self._next: SupervisorConfig | None = first
         self._read = read
         self._sockets = sockets
@@ -79,6 +83,18 @@ class Nursery:
     def loaders(self) -> list[Loader]:
         """What `select` is to wait for: then there is `news`."""
         return list(self._loaders.values())
+
+    def begin(self, wishes: Wishes) -> None:
+        """Go on with what a predecessor was told, until a reload goes by the configuration."""
+        self._wished = wishes.workers
+        self.bulletin.level = wishes.level
+        self.levels.apply(wishes.level)
+
+    def wishes(self, count: int, release: int) -> Wishes:
+        """Return what a successor is to begin with; `count` workers of `release` are kept here."""
+        config = self._configs.get(release)
+        configured = config is None or count == self._configured(config)
+        return Wishes(0 if configured else count, self.bulletin.level)
 
     def prepare(self, release: int) -> list[Event]:
         """Read the configuration, and log as it says from now on."""
@@ -165,8 +181,11 @@ class Nursery:
 
     def _prepared(self, release: int) -> Prepared:
         config = self._configs[release]
-        count = self.fitting if config.workers == AUTO else config.count
+        count = self._wished if release == FIRST and self._wished else self._configured(config)
         return Prepared(release, count, config.limits())
+
+    def _configured(self, config: SupervisorConfig) -> int:
+        return self.fitting if config.workers == AUTO else config.count
 
     def _assignment(self, config: SupervisorConfig, release: int) -> Assignment:
         """Return what all workers of a release have in common."""

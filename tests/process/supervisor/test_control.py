@@ -231,6 +231,9 @@ def test_an_upgrade_takes_the_control_socket_over_without_a_gap(
     assert "exit code 4: cannot load 'shop:app': its own code failed with NameError" in err
     shop.write_text(GOOD)
     (server.folder / "pyproject.toml").write_text("")
+    assert ctl("scale", "2").code == 0
+    assert ctl("log-level", "debug").code == 0
+    ctl.wait_for_seats(2)
     assert (server.folder / "metrics").is_socket()
     done, seen = threading.Event(), set()
 
@@ -251,6 +254,14 @@ def test_an_upgrade_takes_the_control_socket_over_without_a_gap(
         assert asking.is_alive(), "no question has failed"
     assert not (server.folder / "metrics").exists(), "nobody asks there any more"
 
+    # What the old one was told; a reload goes by the configuration where that says something.
+    assert len(ctl.wait_for_seats(2)) == 2
+    lines = asked_for(server)
+    eventually(lambda: asked_for(server) > lines)
+    assert ctl("reload") == (0, "release 2 serves with 1 worker\n", "")
+    assert len(ctl.seats()) == 1
+    lines = asked_for(server)
+    eventually(lambda: asked_for(server) > lines)
     assert ctl("stop").code == 0
     server.wait_until_gone()
     assert not path.exists()

@@ -14,6 +14,7 @@ from uvicorn_supervisor.holdings.handover import (
     TAKEN_OVER,
     VARIABLE,
     Handover,
+    Wishes,
     adopt_all,
     offer,
     receive,
@@ -38,7 +39,7 @@ def pass_on(given: Handover) -> Handover:
     """Return what the new program makes of it; descriptors are copied, as a fork does."""
     environ = given.announce() | {"KEPT": "1"}
     sockets = tuple(handover.Passed(os.dup(one.fd), one.path) for one in given.sockets)
-    copied = Handover(os.getppid(), os.dup(given.mailbox), sockets)
+    copied = Handover(os.getppid(), os.dup(given.mailbox), sockets, wishes=given.wishes)
     environ.update(copied.announce())
     received = receive(environ)
     assert environ == {"KEPT": "1"}
@@ -50,10 +51,11 @@ def test_sockets_arrive_and_their_file_changes_hands_when_the_new_one_serves(
     listeners: list[socket.socket],
 ) -> None:
     reader, writer = os.pipe()
-    given = offer(listeners, writer)
+    given = offer(listeners, writer, wishes=Wishes(workers=3, level=10))
     assert given.descriptors == (writer, *(sock.fileno() for sock in listeners))
 
     received = pass_on(given)
+    assert received.wishes == Wishes(workers=3, level=10)
     adopted = adopt_all(received, backlog=5)
     try:
         assert [sock.getsockname() for sock in adopted] == [

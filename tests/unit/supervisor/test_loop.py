@@ -10,8 +10,11 @@ import os
 from signal import SIGCHLD, SIGHUP, SIGKILL, SIGTERM, SIGTTIN
 from typing import TYPE_CHECKING, Any, cast
 
+import pytest
+
 from uvicorn_supervisor.config import SupervisorConfig
 from uvicorn_supervisor.decisions.autoworkers import Resources
+from uvicorn_supervisor.holdings.handover import NOTHING_WISHED, Wishes
 from uvicorn_supervisor.loop import TICK, Supervisor
 from uvicorn_supervisor.observation.cgroups import Counts
 from uvicorn_supervisor.system import Died
@@ -19,8 +22,6 @@ from uvicorn_worker.scoreboard import Phase
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-    import pytest
 
     from uvicorn_supervisor.holdings.place import Place
     from uvicorn_supervisor.mailbox import Mailbox
@@ -125,6 +126,8 @@ class World:
     # -- the place
 
     succeeding = False
+    wishes = NOTHING_WISHED
+    predecessor = 0
 
     def serving(self) -> None:
         pass
@@ -224,3 +227,27 @@ def test_as_many_as_fit_are_started_when_one_was_measured() -> None:
 
     assert world.run(workers="auto") == 0
     assert len(world.pids) == 3
+
+
+@pytest.mark.parametrize(("workers", "later"), [("auto", 3), (1, 1)])
+def test_what_a_predecessor_was_told_holds_until_a_reload(workers: object, later: int) -> None:
+    counts = []
+
+    def count(world: World) -> None:
+        assert world.supervisor is not None
+        counts.append(world.supervisor._pool.count)
+
+    world = World(
+        lambda w: w.ready(100, 101),
+        count,
+        [SIGHUP],
+        lambda w: w.ready(102),
+        count,
+        [SIGTERM],
+        lambda w: w.end(),
+    )
+    world.succeeding, world.predecessor = True, 1
+    world.wishes = Wishes(workers=2)
+
+    assert world.run(workers=workers) == 0
+    assert counts == [2, later]
