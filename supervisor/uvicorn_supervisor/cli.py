@@ -7,7 +7,7 @@ import os
 import sys
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from uvicorn_supervisor.advice import VOIDS
+from uvicorn_supervisor.advice import ELSEWHERE, VOIDS
 from uvicorn_supervisor.config import SupervisorConfig
 from uvicorn_worker import __version__
 from uvicorn_worker.cli import by_topic, complain, refuse_void_addresses
@@ -76,7 +76,11 @@ def read(words: Sequence[str], environ: MutableMapping[str, str]) -> Told | None
         ConfigError: something in it is wrong.
     """
     command = Command(
-        NAME, by_topic([*OPTIONS.values(), CONFIG_FILE]), about=ABOUT, version=__version__
+        NAME,
+        by_topic([*OPTIONS.values(), CONFIG_FILE]),
+        about=ABOUT,
+        version=__version__,
+        elsewhere=ELSEWHERE,
     )
     line = command.read(words)
     if line is None:

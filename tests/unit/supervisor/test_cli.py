@@ -83,6 +83,8 @@ def test_a_reload_reads_files_again(here: Path) -> None:
     [
         ([], UsageError, "APP is missing: uvicorn-supervisor MODULE:ATTRIBUTE"),
         (["shop:app", "--worker", "4"], UsageError, "--worker: there is no such option"),
+        (["shop:app", "--user", "shop"], UsageError, "--user: not an option here; whoever starts"),
+        (["shop:app", "-c", "gunicorn.conf.py"], UsageError, "-c: not an option here; settings"),
         (["shop:app", "--workers", "many"], UsageError, "expected a whole number or auto"),
         (["shop:app", "--reload", "--preload"], ConfigError, "reload and preload: one of them"),
         (["shop:app"], ConfigError, "PORT='http': expected a whole number"),
