@@ -12,6 +12,7 @@ from __future__ import annotations
 import enum
 import socket
 import struct
+from copy import copy
 from typing import TYPE_CHECKING, Any, ClassVar, Final, cast
 
 from uvicorn_worker.errors import ApplicationError, BadRequest, ClientDisconnected
@@ -44,6 +45,9 @@ READ_AHEAD_LIMIT: Final = 64 * 1024
 # much as a client may have sent before it sees the answer. More costs more than a new connection.
 DISCARD_LIMIT: Final = 64 * 1024
 
+# A head up to this size is kept for as long as its connection: the next one may say the same.
+REPEATED_LIMIT: Final = 1024
+
 # LINGER_TIMEOUT of a server that stops: it must not wait long for the silent.
 DRAIN_LINGER_TIMEOUT: Final = 0.5
 
@@ -75,9 +79,9 @@ PREFACE, IDLE, BODY, ANSWER, LINGER, PARTING, CLOSED = Phase
 class HTTPConnection(Flow):
     """Protocol of one accepted connection, and the owner of its request cycle."""
 
-    __slots__ = ("_buffer", "_cycle", "_decoder", "_dropped", "_last", "_left", "_partial",
-                 "_phase", "_pumping", "_received", "_retire_at", "_stall_at", "_tls", "_unsent",
-                 "_write_waiters", "fresh", "trusted")  # fmt: skip
+    __slots__ = ("_again", "_buffer", "_cycle", "_decoder", "_dropped", "_last", "_left",
+                 "_partial", "_phase", "_pumping", "_received", "_retire_at", "_stall_at", "_tls",
+                 "_unsent", "_write_waiters", "fresh", "trusted")  # fmt: skip
 
     cycle_class: ClassVar[type[RequestCycle]] = RequestCycle
 
@@ -89,6 +93,7 @@ class HTTPConnection(Flow):
         self._buffer = b""  # look-ahead: received, not due yet
         self._pumping = False
         self._partial: PartialHead | None = None
+        self._again: Request | None = None  # the last one; clients repeat themselves
         self._cycle: RequestCycle | None = None
         self._decoder: ChunkedDecoder | None = None
         self._left = 0  # of a body with a known length
@@ -225,6 +230,10 @@ class HTTPConnection(Flow):
 
     def _head_received(self, data: bytes) -> None:
         """Take bytes of a request's head, and whatever follows it."""
+        again = self._again
+        if again is not None and data.startswith(again.head) and self._partial is None:
+            self._request_received(again, data[len(again.head) :])
+            return
         end = data.find(b"\r\n\r\n") + 4
         head = data
         try:
@@ -252,6 +261,8 @@ class HTTPConnection(Flow):
             self._refuse(exc, self._partial or head)
             return
         self._partial = None
+        plain = len(head) <= REPEATED_LIMIT and not request.notable and not request.upgrade
+        self._again = request if plain else None
         self._request_received(request, rest)
 
     def _examine(self, request: Request) -> None:
@@ -279,6 +290,7 @@ class HTTPConnection(Flow):
         if not request.keep_alive:
             self._last = state.config.timeout_keep_alive > 0  # 0: it is we who said so
         elif state.connection_age and state.time() >= self._retire_at:
+            request = copy(request)
             request.keep_alive = False
         scope = state.scopes.http(request, self.peer, self.local)
         if state.tls:

@@ -94,7 +94,8 @@ class CycleOwner(Protocol):
 class RequestCycle:
     """The two channels of one request, and its response.
 
-    Attributes: `request`; `scope`; `status` (0 before the start), `sent` (bytes of content handed
+    Attributes: `request`; `scope`; `awaits_continue` (the client may hold its body back until it
+    gets a 100); `status` (0 before the start), `sent` (bytes of content handed
     to the transport), `response_head` (as sent), `started` (loop time).
     """
 
@@ -117,6 +118,7 @@ class RequestCycle:
         "_unwritten",
         "_unwritten_size",
         "_waiters",
+        "awaits_continue",
         "request",
         "response_head",
         "scope",
@@ -130,6 +132,7 @@ class RequestCycle:
         self._owner = owner
         self.request = request
         self.scope = scope
+        self.awaits_continue = request.expects_continue
         self.status = 0
         self.sent = 0
         self.response_head = b""
@@ -183,11 +186,6 @@ class RequestCycle:
         return len(self._body)
 
     @property
-    def awaits_continue(self) -> bool:
-        """Whether the client may hold its body back until it gets a 100 (Continue)."""
-        return self.request.expects_continue
-
-    @property
     def ends_with_close(self) -> bool:
         """Whether only the end of the connection ends the content."""
         return self.responding and not (self._chunked or self._no_body or self._left >= 0)
@@ -206,7 +204,7 @@ class RequestCycle:
                 self._body = bytearray(self._body)
             self._body += data
         self._body_ended = ended
-        self.request.expects_continue = False
+        self.awaits_continue = False
         if self._waiters:
             self._wake()
 
@@ -317,8 +315,8 @@ class RequestCycle:
             if self._more_body:
                 if self._body or self._body_ended:
                     return self._take_body()
-                if self.request.expects_continue and self._state < BODY:
-                    self.request.expects_continue = False
+                if self.awaits_continue and self._state < BODY:
+                    self.awaits_continue = False
                     self._owner.send_continue()
             elif self._owner.half_closed:
                 # A peer that sent FIN may still read, or may be gone: TCP does not tell. Whoever

@@ -94,12 +94,13 @@ class RequestReader:
         """
         if len(head) > self._small:
             self._check_sizes(head)
+        request = Request()
+        request.head = head
         if self._unfold:
             head = _unfold(head)
         end = head.find(b"\r\n")
         line = head[:end]
         section = head[end:]
-        request = Request()
         known_line = self._request_lines.get(line) or self._read_plain_line(line)
         known, values, parts = found = self._sections.find(section)
         if known_line is not None:

@@ -54,18 +54,20 @@ _match_authority = re.compile(rb"[^/?#@]+:[0-9]+").fullmatch
 
 
 class Request:
-    """The head of one request, checked.
+    """The head of one request, checked; it does not change once it has been read.
 
-    `target` is the request target as received; `path` and `query` are its parts as bytes, not
-    decoded, `path_text` is the path decoded. `length` is the body's length in bytes, 0 for none,
-    CHUNKED for a chunked one. `notable`: some fields are for the forwarding policy, or have a `_`
-    in their name. `fields` are the headers by name, while the head is being read.
+    `head` are its bytes, as received. `target` is the request target as received; `path`
+    and `query` are its parts as bytes, not decoded, `path_text` is the path decoded. `length` is
+    the body's length in bytes, 0 for none, CHUNKED for a chunked one. `notable`: some fields are
+    for the forwarding policy, or have a `_` in their name. `fields` are the headers by name, while
+    the head is being read.
     """
 
-    __slots__ = ("expects_continue", "fields", "headers", "http11", "keep_alive", "length",
+    __slots__ = ("expects_continue", "fields", "head", "headers", "http11", "keep_alive", "length",
                  "method", "notable", "path", "path_text", "query", "target",
                  "upgrade")  # fmt: skip
 
+    head: bytes
     method: str
     target: bytes
     path: bytes
@@ -124,11 +126,12 @@ def read_other_target(request: Request, path: bytes) -> bytes:
 
 def _replace_host(request: Request, authority: bytes) -> None:
     """RFC 9112 section 3.2.2: an absolute target overrules the Host field."""
-    for index, (name, _) in enumerate(request.headers):
+    request.headers = headers = request.headers.copy()  # which may be that of a known section
+    for index, (name, _) in enumerate(headers):
         if name == b"host":
-            request.headers[index] = (b"host", authority)
+            headers[index] = (b"host", authority)
             return
-    request.headers.append((b"host", authority))
+    headers.append((b"host", authority))
 
 
 def read_connection(request: Request, *, persist: bool) -> None:

@@ -67,7 +67,7 @@ class ScopeBuilder:
         scope["path"] = path
         scope["raw_path"] = raw_path
         scope["query_string"] = request.query
-        scope["headers"] = request.headers
+        scope["headers"] = request.headers.copy()
         scope["client"] = client
         scope["server"] = server
         scope["state"] = self._state.copy()

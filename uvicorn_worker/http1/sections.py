@@ -74,7 +74,7 @@ class KnownSection:
                 self._sized = place
 
     def fill(self, values: Sequence[bytes]) -> Headers:
-        """Return the headers with these values in their places; the caller owns them."""
+        """Return the headers with these values in their places."""
         headers = self._headers.copy()
         for place, value in zip(self._places, values):  # noqa: B905  # one each; the check costs half a zip
             headers[place] = (headers[place][0], value.strip(b" \t"))
@@ -82,7 +82,7 @@ class KnownSection:
 
     def tell(self, request: Request, values: Sequence[bytes]) -> None:
         """Set what the fields say of `request`; raises BadRequest for a wrong Content-Length."""
-        request.headers = headers = self.fill(values) if values else self._headers.copy()
+        request.headers = headers = self.fill(values) if values else self._headers
         sized = self._sized
         request.length = self._length if sized is None else content_length(headers[sized][1])
         request.notable = self._notable
