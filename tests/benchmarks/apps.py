@@ -16,6 +16,7 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 
 MARK = "/mark"  # the target that `marked` marks
+WATCH = "/watch"  # the target at which `watch` tells what it has seen
 CHUNKS = 16
 CHUNK = b"c" * 1024
 

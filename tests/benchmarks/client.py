@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import select
 import shutil
-import socket
 import ssl
 import subprocess
 import time
@@ -18,13 +17,17 @@ from dataclasses import dataclass
 from http.client import HTTPException, HTTPResponse
 from typing import TYPE_CHECKING
 
+from tests.benchmarks.apps import WATCH
+from tests.benchmarks.places import authority, dial
 from tests.benchmarks.running import pinned
 from tests.benchmarks.workloads import VARIES
 
 if TYPE_CHECKING:
+    import socket
     from collections.abc import Iterable
     from pathlib import Path
 
+    from tests.benchmarks.places import Place
     from tests.benchmarks.workloads import Workload
 
 TIMEOUT = 10.0  # seconds for one answer
@@ -52,7 +55,7 @@ class ClientProblem(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Totals:
-    """What wrk counted in one run."""
+    """What wrk, or another client, counted in one run."""
 
     requests: int
     bytes: int
@@ -64,6 +67,9 @@ class Totals:
     status: int  # answers above 399
     p50: int  # latency in microseconds
     p99: int
+    longest: int | None = None  # latency in microseconds, where it was taken of every answer
+    stall: int | None = None  # the latest that the server's loop was, in microseconds
+    pause: int | None = None  # the longest garbage collection of the server, in microseconds
 
     @property
     def rate(self) -> float:
@@ -112,7 +118,7 @@ def lua_string(value: str) -> str:
     return f'"{escaped}"'
 
 
-def script(workload: Workload, port: int) -> str:
+def script(workload: Workload, port: Place) -> str:
     """Return the Lua script of a workload."""
     if VARIES in _head(workload, port):
         return _varying(workload, port) + DONE
@@ -132,7 +138,7 @@ def script(workload: Workload, port: int) -> str:
     return "\n".join(lines) + DONE
 
 
-def _varying(workload: Workload, port: int) -> str:
+def _varying(workload: Workload, port: Place) -> str:
     """Return the script that sends VARIANTS requests in turn, others than the run before it."""
     head = _head(workload, port)
     template = lua_string(head.replace("%", "%%").replace(VARIES, "%08x"))
@@ -148,7 +154,7 @@ end
 
 
 def run_wrk(
-    port: int, workload: Workload, *, seconds: int, cpu: int | None, folder: Path
+    port: Place, workload: Workload, *, seconds: int, cpu: int | None, folder: Path
 ) -> Totals:
     """Return the totals of a run of wrk with one thread on `cpu`; its script goes to `folder`.
 
@@ -173,14 +179,14 @@ def run_wrk(
     return parse_totals(done.stdout)
 
 
-def request_bytes(workload: Workload, port: int) -> bytes:
+def request_bytes(workload: Workload, place: Place) -> bytes:
     """Return one request as wrk sends it."""
-    head = _head(workload, port).replace(VARIES, f"{time.monotonic_ns() % 2**32:08x}")
+    head = _head(workload, place).replace(VARIES, f"{time.monotonic_ns() % 2**32:08x}")
     return head.encode("ascii") + workload.body
 
 
-def _head(workload: Workload, port: int) -> str:
-    lines = [f"{workload.method} {workload.target} HTTP/1.1", f"Host: 127.0.0.1:{port}"]
+def _head(workload: Workload, place: Place) -> str:
+    lines = [f"{workload.method} {workload.target} HTTP/1.1", f"Host: {authority(place)}"]
     lines += [f"{name}: {value}" for name, value in workload.headers.items()]
     if workload.body:
         lines.append(f"Content-Length: {len(workload.body)}")
@@ -209,9 +215,9 @@ def exchange(sock: socket.socket, workload: Workload, request: bytes) -> None:
         raise ClientProblem(f"wrong answer: {len(body)} bytes, {body[:60]!r}...")
 
 
-def connect(port: int, workload: Workload) -> socket.socket:
+def connect(place: Place, workload: Workload) -> socket.socket:
     """Return a connection, over TLS where the workload has that; whose certificate is no matter."""
-    sock = socket.create_connection(("127.0.0.1", port), TIMEOUT)
+    sock = dial(place, TIMEOUT)
     if not workload.tls:
         return sock
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
@@ -220,30 +226,59 @@ def connect(port: int, workload: Workload) -> socket.socket:
     return context.wrap_socket(sock)
 
 
-def check(port: int, workload: Workload) -> None:
+def answer_length(sock: socket.socket, workload: Workload, request: bytes) -> int:
+    """Ask, and return how many bytes the answer has, head and all; raises ClientProblem."""
+    got = b""
+    try:
+        sock.sendall(request)
+        while not got.endswith(b"\r\n\r\n" + workload.expected):
+            part = sock.recv(65536)
+            got += part
+            if not part:
+                break
+    except OSError as exc:
+        raise ClientProblem(f"no whole answer: {exc!r}, {got[-60:]!r}") from exc
+    return len(got)
+
+
+def watched(place: Place, workload: Workload) -> dict[str, int]:
+    """Return what the application has seen of its loop since it was asked last, by names of Totals.
+
+    Nothing where no application of ours runs, which answers as always then.
+    """
+    request = f"GET {WATCH} HTTP/1.1\r\nHost: {authority(place)}\r\nConnection: close\r\n\r\n"
+    with connect(place, workload) as sock:
+        sock.sendall(request.encode("ascii"))
+        answer = b"".join(iter(lambda: sock.recv(4096), b""))
+    body = answer.partition(b"\r\n\r\n")[2]
+    found: dict[str, int] = json.loads(body) if body.startswith(b"{") else {}
+    return found
+
+
+def check(place: Place, workload: Workload) -> None:
     """Ask once, and twice on the same connection unless the request closes it.
 
     Raises:
         ClientProblem: the server cannot do this workload.
     """
-    request = request_bytes(workload, port)
-    with connect(port, workload) as sock:
+    request = request_bytes(workload, place)
+    with connect(place, workload) as sock:
         exchange(sock, workload, request)
         if "Connection" not in workload.headers:
             exchange(sock, workload, request)
 
 
-def open_idle(port: int, workload: Workload, count: int) -> list[socket.socket]:
+def open_idle(place: Place, workload: Workload, count: int) -> list[socket.socket]:
     """Return `count` open connections that have had one answer each; the caller closes them.
 
     Raises:
         ClientProblem: the server refused one or answered wrongly; none is left open.
     """
-    request = request_bytes(workload, port)
+    request = request_bytes(workload, place)
     connections: list[socket.socket] = []
     try:
         for _ in range(count):
-            connections.append(socket.create_connection(("127.0.0.1", port), TIMEOUT))
+            connections.append(dial(place, TIMEOUT))
             exchange(connections[-1], workload, request)
     except (OSError, ClientProblem) as exc:
         close_all(connections)

@@ -2,7 +2,7 @@
 
 What this costs per request, every server in Python on these two libraries pays before its first
 own line of work. WebSockets are echoed with `websockets`' C helper alone. It runs as a script:
-`python floor.py PORT MODULE:ATTRIBUTE`, where the second argument only chooses the answer.
+`python floor.py PORT-OR-PATH MODULE:ATTRIBUTE`, where the second argument only chooses the answer.
 """
 
 from __future__ import annotations
@@ -39,6 +39,7 @@ CHUNKED = HEAD + b"transfer-encoding: chunked\r\n\r\n"
 CHUNK = b"400\r\n" + b"c" * 1024 + b"\r\n"
 ANSWERS: dict[str, list[bytes]] = {  # one write each
     "apps:plaintext": [with_length(b"Hello, world!")],
+    "watch:watched": [with_length(b"Hello, world!")],
     "apps:upload": [with_length(b"1048576")],
     "apps:stream": [CHUNKED + CHUNK, *[CHUNK] * 15, b"0\r\n\r\n"],
     "fastapi_app:app": [with_length(JSON)],
@@ -126,13 +127,20 @@ class FloorEcho(asyncio.Protocol):
         self.rest = data[position:]
 
 
-async def serve(port: int, app: str) -> None:
-    """Serve on 127.0.0.1 until SIGTERM; raises KeyError for an application without an answer."""
+async def serve(place: str, app: str) -> None:
+    """Serve on a port of 127.0.0.1, or a UNIX socket, until SIGTERM.
+
+    Raises:
+        KeyError: there is no answer for this application.
+    """
     make: Callable[[], asyncio.Protocol] = FloorHandshake
     if app != "apps:ws_echo":
         make = partial(FloorProtocol, ANSWERS[app])
     loop = asyncio.get_running_loop()
-    server = await loop.create_server(make, "127.0.0.1", port, backlog=2048)
+    if place.isdigit():
+        server = await loop.create_server(make, "127.0.0.1", int(place), backlog=2048)
+    else:
+        server = await loop.create_unix_server(make, place, backlog=2048)
     stopped = asyncio.Event()
     loop.add_signal_handler(signal.SIGTERM, stopped.set)
     await stopped.wait()
@@ -140,4 +148,4 @@ async def serve(port: int, app: str) -> None:
 
 
 if __name__ == "__main__":
-    uvloop.run(serve(int(sys.argv[1]), sys.argv[2]))
+    uvloop.run(serve(sys.argv[1], sys.argv[2]))

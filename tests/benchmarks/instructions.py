@@ -13,7 +13,6 @@ import hashlib
 import json
 import platform
 import shutil
-import socket
 import sys
 import sysconfig
 import tempfile
@@ -23,6 +22,7 @@ from typing import TYPE_CHECKING, Final
 
 from tests.benchmarks import client, environments, websocket_client
 from tests.benchmarks.apps import MARK
+from tests.benchmarks.places import dial
 from tests.benchmarks.running import ServerProblem, running
 from tests.benchmarks.servers import FLOOR, SERVERS
 from tests.benchmarks.workloads import WORKLOADS
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from tests.benchmarks.environments import Environment
+    from tests.benchmarks.places import Place
     from tests.benchmarks.servers import Launch
     from tests.benchmarks.workloads import Workload
 
@@ -76,10 +77,10 @@ def count(
             launch, serving, environment, variables=variables, under=valgrind, timeout=START_TIMEOUT
         ) as server:
             for workload in workloads:
-                _send(server.port, workload, WARM_UP if workload is first else CHANGE)
-                _mark(server.port)
-                _send(server.port, workload, requests)
-                _mark(server.port)
+                _send(server.place, workload, WARM_UP if workload is first else CHANGE)
+                _mark(server.place)
+                _send(server.place, workload, requests)
+                _mark(server.place)
         # Two counts end for each workload, with its warm-up and with its requests.
         ended = [counts.with_name(f"counts.{2 * place + 2}") for place in range(len(workloads))]
         totals = [read_totals(path.read_text()) for path in ended]
@@ -96,23 +97,23 @@ def read_totals(text: str) -> tuple[int, int]:
     return int(values[0]), int(values[1])
 
 
-def _send(port: int, workload: Workload, requests: int) -> None:
+def _send(place: Place, workload: Workload, requests: int) -> None:
     """Ask one request after the other: how many are read at once must not depend on the time."""
     if workload.websocket:
-        _send_messages(port, workload, requests)
+        _send_messages(place, workload, requests)
     elif workload.headers.get("Connection") == "close":
         for _ in range(requests):
-            with socket.create_connection(("127.0.0.1", port), client.TIMEOUT) as sock:
-                client.exchange(sock, workload, client.request_bytes(workload, port))
+            with dial(place, client.TIMEOUT) as sock:
+                client.exchange(sock, workload, client.request_bytes(workload, place))
     else:
-        with socket.create_connection(("127.0.0.1", port), client.TIMEOUT) as sock:
+        with dial(place, client.TIMEOUT) as sock:
             for _ in range(requests):
-                client.exchange(sock, workload, client.request_bytes(workload, port))
+                client.exchange(sock, workload, client.request_bytes(workload, place))
 
 
-def _send_messages(port: int, workload: Workload, messages: int) -> None:
+def _send_messages(place: Place, workload: Workload, messages: int) -> None:
     sent, wanted = frame(TEXT, workload.body), websocket_client.echoed(workload.body)
-    with websocket_client.connect(port, workload) as sock:
+    with websocket_client.connect(place, workload) as sock:
         for _ in range(messages):
             sock.sendall(sent)
             got = b""
@@ -122,8 +123,8 @@ def _send_messages(port: int, workload: Workload, messages: int) -> None:
                 raise client.ClientProblem(f"wrong echo: {got[:60]!r}")
 
 
-def _mark(port: int) -> None:
-    with socket.create_connection(("127.0.0.1", port), client.TIMEOUT) as sock:
+def _mark(place: Place) -> None:
+    with dial(place, client.TIMEOUT) as sock:
         sock.sendall(f"GET {MARK} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n".encode())
         while sock.recv(65536):
             pass

@@ -1,4 +1,4 @@
-// The same answers from the http module of Node.js: `node node_app.js PORT MODULE:ATTRIBUTE`.
+// The same answers from the http module of Node.js: `node node_app.js PORT-OR-PATH MODULE:ATTRIBUTE`.
 "use strict";
 
 const http = require("http");
@@ -18,8 +18,11 @@ function answer(response, type, body) {
   response.end(body);
 }
 
+const hello = (request, response) => answer(response, "text/plain", HELLO);
+
 const applications = {
-  "apps:plaintext": (request, response) => answer(response, "text/plain", HELLO),
+  "apps:plaintext": hello,
+  "watch:watched": hello,
   "apps:echo": (request, response) =>
     collect(request, (body) => answer(response, "application/octet-stream", body)),
   "apps:upload": (request, response) => {
@@ -40,8 +43,8 @@ const applications = {
     ),
 };
 
-const [port, application] = process.argv.slice(2);
+const [place, application] = process.argv.slice(2);
 const server = http.createServer(applications[application]);
 server.keepAliveTimeout = 75000;
-server.listen(Number(port), "127.0.0.1");
+server.listen(/^\d+$/.test(place) ? { port: Number(place), host: "127.0.0.1" } : { path: place });
 process.on("SIGTERM", () => process.exit(0));

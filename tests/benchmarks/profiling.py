@@ -50,7 +50,7 @@ def _python(
 ) -> None:
     variables = {"BENCHMARK_PROFILE": str(path)}
     with running(launch, workload, environment, cpu=plan.server_cpu, variables=variables) as server:
-        traffic.check(server.port, workload)
+        traffic.check(server.place, workload)
         totals = traffic.load(plan, workload, server, plan.seconds)
     print(f"{launch.name}, {workload.name}: {totals.requests} requests under cProfile")
     if path.exists():
@@ -63,7 +63,7 @@ def _native(
     plan: Plan, launch: Launch, workload: Workload, environment: Environment, path: Path
 ) -> None:
     with running(launch, workload, environment, cpu=plan.server_cpu) as server:
-        traffic.check(server.port, workload)
+        traffic.check(server.place, workload)
         pids = ",".join(map(str, measure.usage(server.session).pids))
         record = ["perf", "record", "-q", "-F", FREQUENCY, "-p", pids, "-o", str(path)]
         with subprocess.Popen([*record, "--", "sleep", str(plan.seconds)]) as perf:

@@ -22,6 +22,20 @@ TITLE: Final = 26
 FIGURES: Final = 120  # right of the longest bar
 COLOURS: Final = ("#2f6f9f", "#b9c4cd")  # the baseline's, the others'
 
+HEADINGS: Final = (
+    "server",
+    "median",
+    "lowest-highest",
+    "ratio",
+    "spread",
+    "req/s",
+    "p50 ms",
+    "p99 ms",
+    "max ms",
+    "stall ms",
+    "gc ms",
+)
+
 # What the picture shows: few, and different from each other.
 SHOWN: Final = ("plaintext", "headers", "varied", "connect", "fastapi", "ws-echo-64")
 
@@ -60,21 +74,27 @@ def _about(about: Mapping[str, object]) -> str:
 
 
 def _table(found: Sequence[Row]) -> str:
-    lines = ["| server | median | lowest-highest | ratio | spread | req/s | p99 ms |"]
-    lines.append("|---|---:|---:|---:|---:|---:|---:|")
-    for row in found:
-        value, ratio = row.value, row.ratio
-        cells = (
-            row.server,
-            f"{value.median:.1f}" if value else "no figure",
-            f"{value.low:.1f}-{value.high:.1f}" if value else "",
-            f"{ratio.median:.2f}" if ratio else "",
-            f"{ratio.low:.2f}-{ratio.high:.2f}" if ratio else "",
-            f"{row.rate:.0f}" if row.rate is not None else "",
-            f"{row.p99:.2f}" if row.p99 is not None else "",
-        )
-        lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join(lines)
+    """Return a table without the columns that say nothing for any server."""
+    columns = zip(HEADINGS, *map(_cells, found), strict=True)
+    lines = list(zip(*(one for one in columns if any(one[1:])), strict=True))
+    aligned = ("---", *["---:"] * (len(lines[0]) - 1))
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in (lines[0], aligned, *lines[1:]))
+
+
+def _cells(row: Row) -> tuple[str, ...]:
+    value, ratio = row.value, row.ratio
+    return (
+        row.server,
+        f"{value.median:.1f}" if value else "no figure",
+        f"{value.low:.1f}-{value.high:.1f}" if value else "",
+        f"{ratio.median:.2f}" if ratio else "",
+        f"{ratio.low:.2f}-{ratio.high:.2f}" if ratio else "",
+        f"{row.rate:.0f}" if row.rate is not None else "",
+        *(
+            "" if ms is None else f"{ms:.2f}"
+            for ms in (row.p50, row.p99, row.longest, row.stall, row.pause)
+        ),
+    )
 
 
 def picture(samples: Sequence[Sample], workloads: Sequence[Workload], baseline: str) -> str:

@@ -20,7 +20,11 @@ HEADINGS = (
     "user",
     "sys",
     "req/s",
+    "p50 ms",
     "p99 ms",
+    "max ms",
+    "stall ms",
+    "gc ms",
     "PSS",
     "peak MiB",
     "others",
@@ -41,7 +45,11 @@ class Sample:
     user: float | None = None  # the parts of it, for CPU
     system: float | None = None
     rate: float | None = None  # requests per second
-    p99: float | None = None  # milliseconds
+    p50: float | None = None  # milliseconds to an answer
+    p99: float | None = None
+    longest: float | None = None
+    stall: float | None = None  # milliseconds that the server's loop stood still, at the longest
+    pause: float | None = None  # milliseconds of its longest garbage collection
     peak: int | None = None  # bytes, of the largest process
     proportional: float | None = None  # bytes of PSS per idle connection
     others: float | None = None  # CPUs that all other processes kept busy meanwhile
@@ -80,7 +88,11 @@ class Row:
     user: float | None
     system: float | None
     rate: float | None
+    p50: float | None
     p99: float | None
+    longest: float | None
+    stall: float | None
+    pause: float | None
     peak: float | None
     proportional: float | None
     others: float | None
@@ -122,7 +134,11 @@ def rows(samples: Sequence[Sample], baseline: str) -> list[Row]:
                 user=_median(s.user for s in valid),
                 system=_median(s.system for s in valid),
                 rate=_median(s.rate for s in valid),
+                p50=_median(s.p50 for s in valid),
                 p99=_median(s.p99 for s in valid),
+                longest=_highest(s.longest for s in valid),
+                stall=_highest(s.stall for s in valid),
+                pause=_highest(s.pause for s in valid),
                 peak=_median(s.peak for s in valid),
                 proportional=_median(s.proportional for s in valid),
                 others=_median(s.others for s in valid),
@@ -186,6 +202,10 @@ def _median(values: Iterable[float | None]) -> float | None:
     return statistics.median(present) if present else None
 
 
+def _highest(values: Iterable[float | None]) -> float | None:
+    return max((value for value in values if value is not None), default=None)
+
+
 def _lowest(samples: Iterable[Sample], server: str) -> float | None:
     return min(
         (s.figure for s in samples if s.server == server and s.figure is not None), default=None
@@ -214,7 +234,10 @@ def _cells(row: Row) -> tuple[str, ...]:
         _number(row.user),
         _number(row.system),
         "-" if row.rate is None else f"{row.rate:.0f}",
-        "-" if row.p99 is None else f"{row.p99:.2f}",
+        *(
+            "-" if ms is None else f"{ms:.2f}"
+            for ms in (row.p50, row.p99, row.longest, row.stall, row.pause)
+        ),
         _number(row.proportional),
         "-" if row.peak is None else f"{row.peak / MIB:.1f}",
         "-" if row.others is None else f"{row.others:.2f}",

@@ -97,13 +97,18 @@ def measure_one(
             return _start_sample(plan, launch, workload, environment, sample)
         with running(launch, workload, environment, cpu=plan.server_cpu) as server:
             try:
-                traffic.check(server.port, workload)
-                take = _memory_sample if workload.idle else _cpu_sample
-                return take(plan, workload, server, sample)
+                traffic.check(server.place, workload)
+                return _taker(workload)(plan, workload, server, sample)
             except ClientProblem as exc:
                 return _failed(sample, f"{exc}; its log: {server.last_words()}")
     except (ServerProblem, OSError, ValueError) as exc:
         return _failed(sample, str(exc))
+
+
+def _taker(workload: Workload) -> Callable[[Plan, Workload, RunningServer, Sample], Sample]:
+    if workload.rate:
+        return _latency_sample
+    return _memory_sample if workload.idle else _cpu_sample
 
 
 def _quiet_sample(
@@ -173,11 +178,40 @@ def _cpu_sample(plan: Plan, workload: Workload, server: RunningServer, sample: S
         user=user,
         system=system,
         rate=totals.rate,
-        p99=totals.p99 / 1000,
+        p50=_milliseconds(totals.p50),
+        p99=_milliseconds(totals.p99),
         peak=measure.peak_memory(server.session),
         others=max(others, 0.0),
         problem=problem,
     )
+
+
+def _latency_sample(
+    plan: Plan, workload: Workload, server: RunningServer, sample: Sample
+) -> Sample:
+    """The client warms the server up; its CPU time says little, as it mostly opens connections."""
+    started, busy, before = time.monotonic(), _busy(), measure.usage(server.session)
+    totals = traffic.load(plan, workload, server, plan.seconds)
+    after = measure.usage(server.session)
+    spent = after.user + after.system - before.user - before.system
+    others = (_busy() - busy - spent) / (time.monotonic() - started)
+    return replace(
+        sample,
+        value=_milliseconds(totals.p99),
+        rate=totals.rate,
+        p50=_milliseconds(totals.p50),
+        p99=_milliseconds(totals.p99),
+        longest=_milliseconds(totals.longest),
+        stall=_milliseconds(totals.stall),
+        pause=_milliseconds(totals.pause),
+        peak=measure.peak_memory(server.session),
+        others=max(others, 0.0),
+        problem=totals.problem(len(workload.expected)),
+    )
+
+
+def _milliseconds(microseconds: int | None) -> float | None:
+    return None if microseconds is None else microseconds / 1000
 
 
 def _busy() -> float:
@@ -199,10 +233,10 @@ def _unlogged(server: RunningServer, requests: int) -> str:
 def _memory_sample(plan: Plan, workload: Workload, server: RunningServer, sample: Sample) -> Sample:
     traffic.load(plan, workload, server, WARM_UP)  # what is made once is not the connections'
     count = plan.idle * workload.idle_times
-    connections = traffic.open_idle(server.port, workload, max(count // PRIMING, 1))
+    connections = traffic.open_idle(server.place, workload, max(count // PRIMING, 1))
     try:
         pss, rss = measure.memory(server.session)
-        connections += traffic.open_idle(server.port, workload, count)
+        connections += traffic.open_idle(server.place, workload, count)
         closed = client.closed_by_server(connections, SETTLE)
         pss_full, rss_full = measure.memory(server.session)
         peak = measure.peak_memory(server.session)

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tests.benchmarks.environments import CHECKOUT, EnvironmentProblem
+from tests.benchmarks.places import dial
 from tests.benchmarks.servers import Target
 from tests.support.certificates import Authority
 from tests.support.waiting import eventually
@@ -27,10 +28,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from tests.benchmarks.environments import Environment
+    from tests.benchmarks.places import Place
     from tests.benchmarks.servers import Launch
     from tests.benchmarks.workloads import Workload
 
-SERVED = ("apps.py", "fastapi_app.py", "floor.py", "marked.py", "node_app.js")
+SERVED = ("apps.py", "fastapi_app.py", "floor.py", "marked.py", "node_app.js", "watch.py")
 START_TIMEOUT = 20.0  # seconds; FastAPI's import is the slowest part
 STOP_TIMEOUT = 8.0
 PAUSE = 0.001  # seconds between looks at a server that starts: its time is measured
@@ -45,7 +47,7 @@ class RunningServer:
     """A server that listens. Its session number is the process id of its first process."""
 
     process: subprocess.Popen[bytes]
-    port: int
+    place: Place
     folder: Path
     log: Path
     session: int = field(init=False)
@@ -147,7 +149,7 @@ def _first_answer(server: RunningServer, deadline: float) -> bytes:
     request = b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
     while server.process.poll() is None and time.perf_counter() < deadline:
         try:
-            with socket.create_connection(("127.0.0.1", server.port), START_TIMEOUT) as sock:
+            with dial(server.place, START_TIMEOUT) as sock:
                 sock.sendall(request)
                 return b"".join(iter(lambda: sock.recv(4096), b""))
         except ConnectionError:  # noqa: PERF203  # refused until it listens
@@ -172,6 +174,7 @@ def _start(
         str(folder / "access.log") if workload.access_log else None,
         workload.websocket,
         workload.workers,
+        uds=str(folder / "server.sock") if workload.unix else None,
     )
     if workload.tls:
         pair = Authority(folder).issue("server")
@@ -188,7 +191,7 @@ def _start(
             stderr=output,
             start_new_session=True,
         )
-    return RunningServer(process, port, folder, log)
+    return RunningServer(process, target.uds or port, folder, log)
 
 
 def _demand_right_package(launch: Launch, environment: Environment, folder: str) -> None:
@@ -206,7 +209,7 @@ def _await_listening(server: RunningServer, timeout: float) -> None:
         if server.process.poll() is not None:
             raise ServerProblem(f"ended ({server.process.returncode}): {server.last_words()}")
         try:
-            socket.create_connection(("127.0.0.1", server.port), 1).close()
+            dial(server.place, 1).close()
         except OSError:
             return False
         return True

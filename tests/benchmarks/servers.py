@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 
 KEEP_ALIVE = "75"  # seconds; no idle connection may be closed while memory is measured
 CONNECTIONS = "20000"
-EVERYTHING = frozenset({"access log", "ASGI", "TLS", "WebSockets", "workers"})
+UNIX = "UNIX sockets"
+HEAP = "objects of an application"
+EVERYTHING = frozenset({"access log", "ASGI", HEAP, "TLS", UNIX, "WebSockets", "workers"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,11 +35,16 @@ class Target:
     workers: int = 1
     certificate: str | None = None  # paths of PEM files; None: no TLS
     key: str | None = None
+    uds: str | None = None  # path of a UNIX socket, which takes the place of the port
 
     @property
     def address(self) -> str:
-        """`host:port`."""
-        return f"127.0.0.1:{self.port}"
+        """`host:port`, or `unix:path`."""
+        return f"unix:{self.uds}" if self.uds else f"127.0.0.1:{self.port}"
+
+    def where(self, port: str, uds: str) -> list[str]:
+        """Return the option of one of these names."""
+        return [uds, self.uds] if self.uds else [port, str(self.port)]
 
     def tls(self, certificate: str, key: str) -> list[str]:
         """Return the options of these names, where TLS is wanted."""
@@ -64,7 +71,9 @@ class Launch:
         needed = {
             "access log": workload.access_log,
             "ASGI": workload.app.startswith("fastapi"),
+            HEAP: workload.app == "watch:heap",
             "TLS": workload.tls,
+            UNIX: workload.unix,
             "WebSockets": workload.websocket,
             "workers": workload.workers > 1,
         }
@@ -88,7 +97,7 @@ def _gunicorn(worker_class: str, *options: str) -> Callable[[Target], list[str]]
 
 def _without_gunicorn(module: str, *options: str) -> Callable[[Target], list[str]]:
     def command(target: Target) -> list[str]:
-        arguments = ["-m", module, "--port", str(target.port), *options]
+        arguments = ["-m", module, *target.where("--port", "--uds"), *options]
         arguments += ["--timeout-keep-alive", KEEP_ALIVE]
         arguments += target.tls("--ssl-certfile", "--ssl-keyfile")
         if target.workers > 1:
@@ -105,7 +114,7 @@ def _uvicorn(parser: str, loop: str, websockets: str) -> Callable[[Target], list
 
 
 def _granian(target: Target) -> list[str]:
-    arguments = ["-m", "granian", "--interface", "asgi", "--port", str(target.port)]
+    arguments = ["-m", "granian", "--interface", "asgi", *target.where("--port", "--uds")]
     arguments += ["--workers", str(target.workers), "--runtime-threads", "1", "--loop", "uvloop"]
     arguments += ["--http", "1", *target.tls("--ssl-certificate", "--ssl-keyfile")]
     arguments += ["--backlog", CONNECTIONS, "--backpressure", CONNECTIONS]
@@ -125,7 +134,7 @@ def _hypercorn(target: Target) -> list[str]:
 
 
 def _daphne(target: Target) -> list[str]:
-    arguments = ["-m", "daphne", "-b", "127.0.0.1", "-p", str(target.port), "-v", "0"]
+    arguments = ["-m", "daphne", *target.where("-p", "-u"), "-v", "0"]
     if target.access_log:
         arguments += ["--access-log", target.access_log]
     return [*arguments, "--http-timeout", KEEP_ALIVE, target.app]
@@ -133,11 +142,11 @@ def _daphne(target: Target) -> list[str]:
 
 def _node(target: Target) -> list[str]:
     become = "import os, sys; os.execvp('node', ['node', 'node_app.js', *sys.argv[1:]])"
-    return ["-c", become, str(target.port), target.app]
+    return ["-c", become, target.uds or str(target.port), target.app]
 
 
 def _floor(target: Target) -> list[str]:
-    return ["floor.py", str(target.port), target.app]
+    return ["floor.py", target.uds or str(target.port), target.app]
 
 
 OURS = "ours"
@@ -190,7 +199,7 @@ SERVERS = {
             summary="Daphne, one process",
             command=_daphne,
             distributions=("daphne", "twisted", "autobahn"),
-            features=frozenset({"access log", "ASGI", "WebSockets"}),
+            features=frozenset({"access log", "ASGI", HEAP, UNIX, "WebSockets"}),
         ),
         Launch(
             name="node",
@@ -199,7 +208,7 @@ SERVERS = {
             distributions=(),
             version=("node", "--version"),
             ours=True,
-            features=frozenset(),
+            features=frozenset({UNIX}),
         ),
         Launch(
             name="command",
@@ -253,7 +262,7 @@ SERVERS = {
             distributions=_STACK,
             ours=True,
             default=False,
-            features=frozenset({"ASGI", "WebSockets"}),
+            features=frozenset({"ASGI", UNIX, "WebSockets"}),
         ),
     )
 }

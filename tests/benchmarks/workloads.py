@@ -50,6 +50,8 @@ class Workload:
     pipelined: int = 1  # requests that a client sends at once
     tls: bool = False
     workers: int = 1
+    unix: bool = False  # on a UNIX socket
+    rate: int = 0  # requests per second, sent however long answers take; 0: as many as possible
 
     @property
     def method(self) -> str:
@@ -63,6 +65,8 @@ class Workload:
             return "ms from start to first answer"
         if self.idle:
             return "bytes (RSS) per idle connection"
+        if self.rate:
+            return f"ms to an answer, p99 at {self.rate} requests per second"
         return f"server CPU µs per {'message' if self.websocket else 'request'}"
 
 
@@ -103,6 +107,14 @@ WORKLOADS = {
             expected=HELLO,
             headers={},
             tls=True,
+        ),
+        Workload(
+            name="unix",
+            summary="plaintext over a UNIX socket",
+            app="apps:plaintext",
+            expected=HELLO,
+            headers={},
+            unix=True,
         ),
         Workload(
             name="two-workers",
@@ -189,6 +201,24 @@ WORKLOADS = {
             expected=HELLO,
             headers=BROWSER_HEADERS,
             idle=True,
+        ),
+        Workload(
+            name="many",
+            summary="10,000 keep-alive connections, each of which asks every five seconds",
+            app="watch:watched",
+            expected=HELLO,
+            headers=BROWSER_HEADERS,
+            connections=10_000,
+            rate=2000,
+        ),
+        Workload(
+            name="heap",
+            summary="an application that holds a million objects, and makes cyclic garbage",
+            app="watch:heap",
+            expected=HELLO,
+            headers={},
+            connections=1000,
+            rate=2000,
         ),
         Workload(
             name="start",

@@ -25,7 +25,7 @@ ANSWERED = [workload for workload in WORKLOADS.values() if not SERVERS[FLOOR].la
 @pytest.mark.parametrize("workload", ANSWERED, ids=[workload.name for workload in ANSWERED])
 def test_the_floor_answers_every_workload_and_leaves_no_process(workload: Workload) -> None:
     with running(SERVERS[FLOOR], workload, own()) as server:
-        traffic.check(server.port, workload)
+        traffic.check(server.place, workload)
         assert measure.usage(server.session).pids == {server.process.pid}
         pss, rss = measure.memory(server.session)
         assert 0 < pss <= rss <= measure.peak_memory(server.session)
@@ -40,7 +40,7 @@ def test_a_wrong_answer_is_a_problem() -> None:
         running(SERVERS[FLOOR], workload, own()) as server,
         pytest.raises(client.ClientProblem, match="wrong answer"),
     ):
-        client.check(server.port, workload)
+        client.check(server.place, workload)
 
 
 def test_a_server_that_cannot_start_shows_its_log() -> None:
@@ -63,7 +63,7 @@ def test_the_other_worker_package_is_never_taken_for_ours() -> None:
 def test_idle_connections_closed_by_the_server_are_counted(name: str) -> None:
     workload = WORKLOADS[name]
     with running(SERVERS[FLOOR], workload, own()) as server:
-        connections = traffic.open_idle(server.port, workload, 5)
+        connections = traffic.open_idle(server.place, workload, 5)
         try:
             assert client.closed_by_server(connections, settle=0) == 0
             server.process.kill()
@@ -74,7 +74,7 @@ def test_idle_connections_closed_by_the_server_are_counted(name: str) -> None:
 
 
 @pytest.mark.skipif(shutil.which("wrk") is None, reason="wrk is not installed")
-@pytest.mark.parametrize("name", ["plaintext", "ws-echo-8k"])
+@pytest.mark.parametrize("name", ["plaintext", "unix", "ws-echo-8k"])
 def test_a_sample_has_cpu_time_and_rate(name: str) -> None:
     sample = measure_one(PLAN, SERVERS[FLOOR], WORKLOADS[name], own(), 0)
     assert sample.problem == ""
@@ -82,3 +82,16 @@ def test_a_sample_has_cpu_time_and_rate(name: str) -> None:
     assert sample.value > 0
     assert sample.rate is not None
     assert sample.rate > 100
+
+
+def test_a_sample_at_a_steady_rate_has_latencies_and_what_the_application_saw() -> None:
+    workload = dataclasses.replace(WORKLOADS["many"], connections=200, rate=40)
+    sample = measure_one(PLAN, SERVERS["command"], workload, own(), 0)
+    assert sample.problem == ""
+    assert sample.value == sample.p99
+    assert sample.p50 is not None
+    assert sample.p99 is not None
+    assert sample.longest is not None
+    assert 0 < sample.p50 <= sample.p99 <= sample.longest
+    assert sample.stall is not None
+    assert sample.pause is not None

@@ -77,6 +77,7 @@ SAME = [one for one in WORKLOADS.values() if not one.websocket and VARIES not in
 @pytest.mark.parametrize("workload", SAME, ids=lambda workload: workload.name)
 def test_wrk_and_our_client_send_the_same_request(workload: Workload) -> None:
     lua, raw = client.script(workload, 80), client.request_bytes(workload, 80)
+    assert b"\r\nHost: localhost\r\n" in client.request_bytes(workload, "/run/server.sock")
     for name, value in workload.headers.items():
         assert f'wrk.headers["{name}"] = "{value}"' in lua
         assert f"\r\n{name}: {value}\r\n".encode() in raw
@@ -239,6 +240,9 @@ def test_commands_say_where_to_listen_what_to_serve_and_where_to_log(launch: Lau
     assert (logging != quiet) is ("access log" in launch.features)
     encrypted = launch.command(Target(1234, "apps:plaintext", None, certificate="c", key="k"))
     assert ({"c", "k"} <= set(encrypted)) is ("TLS" in launch.features)
+    local = launch.command(Target(1234, "apps:plaintext", None, uds="/tmp/server.sock"))
+    assert any("/tmp/server.sock" in word for word in local)
+    assert not any("1234" in word for word in local)
     if "workers" in launch.features:
         assert launch.command(Target(1234, "apps:plaintext", None, workers=2)) != quiet
 
@@ -270,6 +274,26 @@ def test_the_report_has_ratios_versions_and_what_went_wrong(measured: list[Sampl
     assert "- granian: no pip & no <wheel>" in text
 
 
+def test_the_report_shows_tails_where_they_were_taken(measured: list[Sample]) -> None:
+    shown = ["p50 ms", "p99 ms", "max ms", "stall ms", "gc ms"]
+    many = [
+        Sample(
+            server="ours", workload="many", round=number, value=1.0, p99=1.0, longest=9.0 + number
+        )
+        for number in range(2)
+    ]
+    about = {"checkout": "", "python": "", "machine": "", "command": "", "versions": {}}
+
+    text = publishing.markdown([*measured, *many], [PLAINTEXT, WORKLOADS["many"]], "ours", about)
+
+    heads = [line for line in text.splitlines() if line.startswith("| server")]
+    assert [[name for name in shown if name in line] for line in heads] == [
+        [],
+        ["p99 ms", "max ms"],
+    ]
+    assert text.rstrip().endswith("| 1.00 | 10.00 |")  # the longest of all rounds
+
+
 def test_the_picture_is_xml_with_a_bar_for_each_figure(measured: list[Sample]) -> None:
     picture = ElementTree.fromstring(publishing.picture(measured, [PLAINTEXT], "ours"))
 
@@ -281,4 +305,5 @@ def test_the_picture_is_xml_with_a_bar_for_each_figure(measured: list[Sample]) -
 
 def test_what_a_server_lacks_is_named() -> None:
     assert SERVERS["node"].lacks(WORKLOADS["tls"]) == "TLS"
-    assert SERVERS["ours"].lacks(WORKLOADS["tls"]) == ""
+    assert SERVERS["floor"].lacks(WORKLOADS["heap"]) == "objects of an application"
+    assert {SERVERS["ours"].lacks(workload) for workload in WORKLOADS.values()} == {""}
