@@ -13,6 +13,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from uvicorn_worker.application.lifespan import Lifespan
+from uvicorn_worker.deadlines import Deadlines
 from uvicorn_worker.errors import ConfigError
 from uvicorn_worker.http1.connection import HTTPConnection
 from uvicorn_worker.http1.reader import RequestReader
@@ -86,6 +87,7 @@ class Service:
         state.observer = observer
         self._upgrader = LateUpgrader(state, metered=room is not None)
         state.on_connection_lost = self._connection_lost
+        self._deadlines = Deadlines(state)
         self._time_limit = TimeLimit(state)
         self._tls = tls
         self.metering = None if room is None else _make_metering(state, room)
@@ -134,14 +136,9 @@ class Service:
             self._tls.watch()
 
     def _sweep(self) -> None:
-        """Call whatever connection has reached its deadline."""
+        """Look at what is due, and around."""
         now = self.state.loop.time()
-        for connection in [c for c in self.state.connections if c.deadline <= now]:
-            try:
-                connection.expired(now)
-            except Exception:  # noqa: PERF203 - one must not cost all others their deadlines
-                self.state.log.exception("Exception at the deadline of a connection")
-                connection.abort()
+        self._deadlines.look(now)
         self._time_limit.enforce(now)
         self._acceptor.show_load()
         self._acceptor.look_around()
