@@ -12,10 +12,7 @@ for its predecessor's phase. There, the phase is FREE from before the first chan
 last, every reservation has a number of its own, and a reader that sees number, phase or pid change
 while it reads, reads again.
 
-**Rooms.** Beside its slot each worker has some room for what others may want to read (`metrics`).
-Unlike the slot it is not cleared when another worker takes over: whoever counts there goes on
-where its predecessor stopped. So the sum over all rooms never falls, whoever dies when, and nobody
-has to save anything for the dead.
+Beside its slot each worker has a room for what others may want to read: see `rooms`.
 
 Times are in seconds of the monotonic clock, which all processes of a machine share.
 """
@@ -29,6 +26,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from uvicorn_worker.lease import Lease, is_alive
+from uvicorn_worker.rooms import ROOM, Rooms
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -71,8 +69,7 @@ _SEAT: Final = 13
 _EXPLAINED: Final = 14  # when the worker has said why its loop does not turn
 _BURIED: Final = 12  # the serial of the owner whose death was counted
 
-# Bytes of a room; pages that nobody writes to take no memory.
-ROOM: Final = 8192
+SLOTS: Final = 1024  # more than anybody has workers
 
 # A slot changes hands in microseconds and then stays with a worker for seconds. One that is never
 # seen at rest is in nobody's hands: shown as free.
@@ -193,7 +190,7 @@ class Slot:
 
         Who has lost the slot meanwhile gets a room that nobody reads.
         """
-        return self._board.room(self.index) if self._is_ours() else memoryview(bytearray(ROOM))
+        return self._board.rooms[self.index] if self._is_ours() else memoryview(bytearray(ROOM))
 
     def snapshot(self) -> SlotView:
         """Return what stands in the slot now."""
@@ -213,14 +210,14 @@ class Scoreboard:
 
     Args:
         slots: how many workers can be known at the same time: those that serve, boot and drain.
+        rooms: as many; by default new ones.
     """
 
-    def __init__(self, slots: int = 1024) -> None:
+    def __init__(self, slots: int = SLOTS, rooms: Rooms | None = None) -> None:
         # Anonymous and shared: inherited over fork, gone with the last process. Pages that
         # nobody writes to take no memory.
-        size = 8 * _WIDTH * (1 + slots)
-        self._rooms = -(-size // mmap.PAGESIZE) * mmap.PAGESIZE
-        self._map = mmap.mmap(-1, self._rooms + ROOM * (1 + slots))
+        self.rooms = rooms or Rooms(slots)
+        self._map = mmap.mmap(-1, 8 * _WIDTH * (1 + slots))
         self._ints = memoryview(self._map).cast("q")
         self._floats = memoryview(self._map).cast("d")
         self._slots = slots
@@ -249,18 +246,9 @@ class Scoreboard:
         floats[base + _RESERVED_AT] = now
         floats[base + _BOOTED_AT] = floats[base + _HEARTBEAT] = floats[base + _EXPLAINED] = 0.0
         ints[_USED] = max(ints[_USED], index + 1)
+        self.rooms.open(index)
         ints[base + _PHASE] = BOOTING
         return Slot(self, index, generation, serial)
-
-    def room(self, index: int) -> memoryview:
-        """Return the room of the slot with this index, in bytes; the master's own has -1."""
-        start = self._rooms + ROOM * (1 + index)
-        return memoryview(self._map)[start : start + ROOM]
-
-    @property
-    def rooms(self) -> range:
-        """The indexes of all rooms that anybody has had, the master's included."""
-        return range(-1, self._ints[_USED])
 
     def slot(self, ticket: tuple[int, int, int]) -> Slot:
         """Return the slot with this ticket, to be claimed by a process that did not inherit it."""

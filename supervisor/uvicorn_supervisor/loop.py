@@ -53,6 +53,7 @@ from uvicorn_supervisor.workers.line import FAILED, SUCCESSOR
 from uvicorn_supervisor.workers.nursery import Nursery
 from uvicorn_worker.logs.setup import reopen_logs
 from uvicorn_worker.metrics.figures import lag_of
+from uvicorn_worker.metrics.heritage import bequeath, inherit, make_rooms
 from uvicorn_worker.scoreboard import Scoreboard
 
 if TYPE_CHECKING:
@@ -100,7 +101,7 @@ class Supervisor:
         self._mailbox = mailbox
         self._system = system
         self._pool = Pool(config.limits())
-        self._board = Scoreboard()
+        self._board = Scoreboard(rooms=make_rooms() if config.counts else None)
         self._observer = Observer(self._pool, self._board, system)
         self._journal = Journal()
         self._tally = Tally(self._board)
@@ -124,6 +125,7 @@ class Supervisor:
         )
         if place.succeeding:
             self._nursery.begin(place.wishes)
+            inherit(self._board.rooms, place.rooms)
             self._board.lease.wait_for(place.predecessor)
             self._nursery.view = replace(self._nursery.view, predecessor=place.predecessor)
         self._line = self._nursery.line
@@ -326,7 +328,12 @@ class Supervisor:
             return []
         try:
             wishes = self._nursery.wishes(self._pool.count, self._pool.releases.serving)
-            pid = self._place.succeed(self._mailbox.writer, self._line.theirs.fileno(), wishes)
+            pid = self._place.succeed(
+                self._mailbox.writer,
+                self._line.theirs.fileno(),
+                wishes,
+                bequeath(self._board.rooms),
+            )
         except CannotUpgrade as exc:
             return [UpgradeFailed(str(exc))]
         log.info("Upgrade: the new supervisor is process [%d]", pid)

@@ -97,6 +97,10 @@ class RunningSupervisor(RunningCommand):
         """Return the workers, booting ones too."""
         return {pid for pid in children(self.pid) if "worker" in title(pid)}
 
+    def masters(self) -> set[int]:
+        """Return the supervisors: two while an upgrade is under way."""
+        return {pid for pid in self.processes() if "master" in title(pid)}
+
     def marked(self, event: str) -> list[int]:
         """Return the process ids that have marked this event, in order."""
         lines = [line.split() for line in self.marks_file.read_text().splitlines()]

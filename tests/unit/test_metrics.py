@@ -20,7 +20,8 @@ from uvicorn_worker.metrics.figures import Figures, read, resident
 from uvicorn_worker.metrics.layout import DURATIONS, LAGS, METHODS, ROW, STATUSES, bucket
 from uvicorn_worker.metrics.meter import WINDOW, Meter
 from uvicorn_worker.metrics.queueing import waited
-from uvicorn_worker.scoreboard import READY, ROOM, Scoreboard, Slot
+from uvicorn_worker.rooms import ROOM
+from uvicorn_worker.scoreboard import READY, Scoreboard, Slot
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

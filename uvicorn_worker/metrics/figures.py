@@ -62,7 +62,10 @@ class WorkerFigures:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Figures:
-    """Everything that there is to know. Counters are sums over all workers that ever were."""
+    """Everything that there is to know.
+
+    Counters are sums over all workers that ever were, those of masters before this one as well.
+    """
 
     requests: Mapping[tuple[str, str], int]  # by method and class of status
     durations: Histogram
@@ -85,7 +88,7 @@ class Figures:
 
 def read(board: Scoreboard, now: float) -> Figures:
     """Return what stands on the board; `now` in monotonic seconds."""
-    rooms = [board.room(index) for index in board.rooms]
+    rooms = list(board.rooms)
     ints = [sum(column) for column in zip(*map(_ints, rooms), strict=True)]
     floats = [room.cast("d") for room in rooms]
     # Rounded once: the sum of numbers of which one grows never falls then, not by its last bit.
@@ -131,7 +134,7 @@ def _durations(ints: Sequence[int]) -> list[int]:
 
 
 def _worker(board: Scoreboard, view: SlotView, now: float) -> WorkerFigures:
-    room = board.room(view.index)
+    room = board.rooms[view.index]
     ints, floats = room.cast("q"), room.cast("d")
     in_flight, limit = ints[layout.IN_FLIGHT], ints[layout.LIMIT]
     silent = view.phase in (READY, KEPT) and view.heartbeat and now - view.heartbeat > SILENT
@@ -153,7 +156,7 @@ def _worker(board: Scoreboard, view: SlotView, now: float) -> WorkerFigures:
 
 def lag_of(board: Scoreboard, slot: int) -> float:
     """Return the latest that a worker's loop was in the last half minute, or minute; seconds."""
-    floats = board.room(slot).cast("d")
+    floats = board.rooms[slot].cast("d")
     return max(floats[layout.LAG_MAX], floats[layout.LAG_MAX_BEFORE])
 
 

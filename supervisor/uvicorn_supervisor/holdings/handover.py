@@ -1,4 +1,4 @@
-"""What an upgrade passes from one supervisor to the next: listening sockets, wishes, who says when.
+"""What an upgrade passes from one supervisor to the next: sockets, counters, and who says when.
 
 The old one starts the new program with the sockets open and a variable that describes them. The
 new one takes them instead of binding; when its workers serve, it writes a byte to the old one's
@@ -71,13 +71,14 @@ class Handover:
     counters: tuple[Counter, ...] = ()
     line: int = NO_LINE  # descriptor: to say why it has failed
     wishes: Wishes = NOTHING_WISHED
+    rooms: tuple[int, ...] = ()  # descriptors: what has been counted (`metrics.heritage`)
 
     @property
     def descriptors(self) -> tuple[int, ...]:
         """What has to stay open in the new program."""
         passed = (*self.sockets, *(one.socket for one in self.counters))
         lines = () if self.line == NO_LINE else (self.line,)
-        return (self.mailbox, *lines, *(one.fd for one in passed))
+        return (self.mailbox, *lines, *self.rooms, *(one.fd for one in passed))
 
     def announce(self) -> dict[str, str]:
         """Return the variables for the new program."""
@@ -87,6 +88,7 @@ class Handover:
             "line": self.line,
             "workers": self.wishes.workers,
             "level": self.wishes.level,
+            "rooms": self.rooms,
             "sockets": [[one.fd, one.path] for one in self.sockets],
             "counters": [
                 [one.name, one.address, one.socket.fd, one.socket.path] for one in self.counters
@@ -119,6 +121,7 @@ def offer(
     counters: Mapping[tuple[str, str], Sequence[socket.socket]] | None = None,
     line: int = NO_LINE,
     wishes: Wishes = NOTHING_WISHED,
+    rooms: Iterable[int] = (),
 ) -> Handover:
     """Return what the running supervisor passes on; nothing is its successor's yet.
 
@@ -135,6 +138,7 @@ def offer(
         ),
         line,
         wishes,
+        tuple(rooms),
     )
 
 
@@ -174,6 +178,7 @@ def receive(environ: MutableMapping[str, str]) -> Handover | None:
             counters,
             int(content.get("line", NO_LINE)),
             Wishes(int(content.get("workers", 0)), int(content.get("level", 0))),
+            tuple(map(int, content.get("rooms", ()))),
         )
     except (ValueError, TypeError, KeyError):
         raise ConfigError(f"{VARIABLE}={text!r}: expected what a supervisor sets") from None

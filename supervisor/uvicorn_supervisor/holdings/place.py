@@ -24,6 +24,7 @@ from uvicorn_worker.sockets.opening import Keep, bind_all, describe, remove_file
 
 if TYPE_CHECKING:
     import socket
+    from collections.abc import Sequence
 
     from uvicorn_supervisor.config import SupervisorConfig
     from uvicorn_supervisor.holdings.handover import Wishes
@@ -32,7 +33,10 @@ log: Final = logging.getLogger("uvicorn.supervisor")
 
 
 class Place:
-    """One supervisor's; close it at the end. `wishes` are those that a predecessor was told."""
+    """One supervisor's; close it at the end.
+
+    Attributes: `wishes` and `rooms` are those of a predecessor (`handover.Handover`).
+    """
 
     def __init__(self, config: SupervisorConfig) -> None:
         """Take the place over from a predecessor, or make it.
@@ -42,6 +46,7 @@ class Place:
         """
         self._predecessor = handover.receive(os.environ)
         self.wishes = self._predecessor.wishes if self._predecessor else NOTHING_WISHED
+        self.rooms = self._predecessor.rooms if self._predecessor else ()
         try:
             self._make(config)
         except WorkerError as exc:
@@ -135,16 +140,17 @@ class Place:
 
     # -- to a successor
 
-    def succeed(self, mailbox: int, line: int, wishes: Wishes) -> int:
+    def succeed(self, mailbox: int, line: int, wishes: Wishes, rooms: Sequence[int]) -> int:
         """Start a successor, which has to write to `mailbox` when it serves; return its pid.
 
-        On `line` it says why it cannot; `wishes` are to be its own.
+        On `line` it says why it cannot; `wishes` are to be its own, and what was
+        counted in `rooms`.
 
         Raises:
             CannotUpgrade: it cannot be started.
         """
         counters = {(name, str(self._addresses[name])): own for name, own in self.counters.items()}
-        return self.successor.start(self.sockets, mailbox, counters, line, wishes)
+        return self.successor.start(self.sockets, mailbox, counters, line, wishes, rooms)
 
     def reaped(self, pid: int) -> bool:
         """Return whether a process that has ended was a successor that had not taken over."""

@@ -62,10 +62,11 @@ class Successor:
         counters: Mapping[tuple[str, str], Sequence[socket.socket]] | None = None,
         line: int = NO_LINE,
         wishes: Wishes = NOTHING_WISHED,
+        rooms: Sequence[int] = (),
     ) -> int:
         """Start it and return its pid; `mailbox` is the writing end of this supervisor's.
 
-        `counters`, `line` and `wishes` are as in `handover.offer`.
+        What else it gets is as in `handover.offer`.
 
         Raises:
             CannotUpgrade: it cannot be started.
@@ -74,7 +75,7 @@ class Successor:
             raise CannotUpgrade(
                 "this is process 1, and everything ends with it; start a new container instead"
             )
-        handover = offer(sockets, mailbox, counters, line, wishes)
+        handover = offer(sockets, mailbox, counters, line, wishes, rooms)
         try:
             self._process = subprocess.Popen(
                 self._program.words,

@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from uvicorn_supervisor.decisions.lifecycle import SILENT, STOPPED
 from uvicorn_worker.errors import EXIT_APP_EXITED
 from uvicorn_worker.metrics.layout import REASONS, RESTARTS
+from uvicorn_worker.rooms import MASTER
 
 if TYPE_CHECKING:
     from uvicorn_supervisor.decisions.lifecycle import Worker
     from uvicorn_worker.scoreboard import Scoreboard
-
-MASTER: Final = -1  # whose room on the scoreboard is the supervisor's own
 
 
 class Tally:
     """The counters of one supervisor, which alone writes there."""
 
     def __init__(self, board: Scoreboard) -> None:
-        self._counts = board.room(MASTER).cast("q")
+        self._counts = board.rooms[MASTER].cast("q")
 
     def note(self, worker: Worker, serving: int) -> None:
         """Count a worker that has ended, where another one has to take its place.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from typing import TYPE_CHECKING
 
@@ -105,3 +106,30 @@ def test_the_supervisor_says_when_nobody_serves_and_that_it_lives(
     assert ask(metrics, "/readyz").status == 503
     assert ask(metrics, "/livez").status == 200
     server.signal(signal.SIGQUIT)
+
+
+@pytest.mark.slow
+def test_counters_go_on_over_upgrades(supervisor: StartSupervisor) -> None:
+    server = supervisor(APP, "--metrics", "unix:metrics.sock")
+    metrics, asked, totals = str(server.folder / "metrics.sock"), 0, []
+    (worker,) = server.wait_for_workers(1)
+    server.signal(signal.SIGKILL, worker)
+    server.wait_for_workers(1, without={worker})
+
+    def count() -> None:
+        nonlocal asked
+        assert ask(server.address, "/pid").status == 200
+        asked += 1
+        totals.append(scrape(metrics).total("uvicorn_requests_total"))
+
+    for _ in range(3):
+        count()
+        os.kill(upgraded := server.masters().pop(), signal.SIGUSR2)
+        while upgraded in server.masters():
+            count()
+    eventually(lambda: scrape(metrics).total("uvicorn_requests_total") == asked)
+
+    assert totals == sorted(totals)
+    assert scrape(metrics)[DIED] == 1
+    os.kill(server.masters().pop(), signal.SIGTERM)
+    server.wait_until_gone()

@@ -19,14 +19,10 @@ if TYPE_CHECKING:
 GOOD = "from tests.apps.basic import app\n"
 
 
-def masters(server: RunningSupervisor) -> set[int]:
-    return {pid for pid in server.processes() if "master" in title(pid)}
-
-
 def successor(server: RunningSupervisor, old: int) -> int:
     """Wait until the old supervisor has ended, and return the new one."""
-    eventually(lambda: masters(server) and old not in masters(server), timeout=20)
-    (new,) = masters(server)
+    eventually(lambda: server.masters() and old not in server.masters(), timeout=20)
+    (new,) = server.masters()
     return new
 
 
@@ -83,7 +79,7 @@ def test_a_stop_during_an_upgrade_ends_both(supervisor: StartSupervisor) -> None
     server.wait_for_workers(1)
     (server.folder / "shop.py").write_text("import time; time.sleep(60)\n" + GOOD)
     server.signal(signal.SIGUSR2)
-    eventually(lambda: len(masters(server)) == 2)
+    eventually(lambda: len(server.masters()) == 2)
 
     server.signal(signal.SIGTERM)
 

@@ -127,6 +127,7 @@ class World:
 
     succeeding = False
     wishes = NOTHING_WISHED
+    rooms: tuple[int, ...] = ()
     predecessor = 0
 
     def serving(self) -> None:

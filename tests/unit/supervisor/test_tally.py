@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from uvicorn_supervisor.decisions.lifecycle import READY, SILENT, STOPPED, Worker
-from uvicorn_supervisor.observation.tally import MASTER, Tally, reason_of
+from uvicorn_supervisor.observation.tally import Tally, reason_of
 from uvicorn_worker.metrics.figures import read
 from uvicorn_worker.scoreboard import Scoreboard
 
@@ -49,4 +49,3 @@ def test_ends_are_counted_in_the_supervisors_own_room() -> None:
 
     restarts = read(board, 0.0).restarts
     assert (restarts["died"], sum(restarts.values())) == (2, 2)
-    assert MASTER not in range(len(board.views()))
