@@ -7,6 +7,7 @@ import contextlib
 import faulthandler
 import logging
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -62,6 +63,32 @@ def test_a_report_shows_the_stack_and_the_task() -> None:
     assert "Running task: Task-" in text
     assert "main" in text[text.index("Running task:") :]
     assert "Requests in flight: 0" in text
+
+
+@pytest.mark.parametrize(
+    ("callers", "shown"),
+    [
+        (["uvicorn_supervisor.loop", "uvicorn_worker.application.importing"], ["user"]),
+        (["uvicorn_worker.worker", "importlib", "importlib._bootstrap"], ["user"]),
+        (["uvicorn_supervisor.hooks", "shop", "importlib"], ["shop", "importlib", "user"]),
+    ],
+)
+def test_who_has_called_the_users_code_is_not_shown(callers: list[str], shown: list[str]) -> None:
+    reports, text = Reports(None), ""
+
+    def user() -> None:
+        nonlocal text
+        text = reports.stuck(sys._getframe(), None, [])
+
+    call = user
+    for name in reversed(callers):
+        inside: dict[str, Any] = {"__name__": name, "call": call}
+        exec(compile("def caller(): call()", name, "exec"), inside)
+        call = inside["caller"]
+    call()
+
+    found = re.findall(r'File "(.+?)", line \d+, in (\w+)', text)
+    assert [file if name == "caller" else name for file, name in found] == shown
 
 
 def test_a_report_lists_requests_by_age_as_far_as_they_got() -> None:

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 STDERR: Final = 2
 LOOP_RUNNER: Final = "_turn_loop"  # the function that runs the event loop, in all our workers
+OURS: Final = ("uvicorn_worker", "uvicorn_supervisor")  # who calls the user's code
+IMPORTLIB: Final = "importlib"
 MOST_REQUESTS: Final = 50  # in a report: the oldest ones are what somebody looks for
 MOST_TASKS: Final = 100
 LONGEST_TARGET: Final = 200  # characters of a request's target
@@ -153,10 +155,21 @@ def _descriptor(log: logging.Logger | None) -> int | None:
 
 
 def _stack(frame: FrameType | None) -> list[str]:
-    """Return the lines of a stack, without those that led to running the event loop."""
-    summary = traceback.extract_stack(frame)
-    inside = [number for number, entry in enumerate(summary) if entry.name == LOOP_RUNNER]
-    return traceback.format_list(summary[inside[-1] + 1 :] if inside else summary)
+    """Return the lines of a stack, without those that led to the event loop, or to user's code."""
+    if frame is None:
+        return traceback.format_stack()
+    frames = [one for one, _ in traceback.walk_stack(frame)][::-1]
+    inside = [number for number, one in enumerate(frames) if one.f_code.co_name == LOOP_RUNNER]
+    begin = inside[-1] + 1 if inside else _users_code(frames)
+    return traceback.format_list(traceback.extract_stack(frame)[begin:])
+
+
+def _users_code(frames: list[FrameType]) -> int:
+    """Return the index of the first frame that is neither ours nor how we import; 0: none is."""
+    packages = [one.f_globals.get("__name__", "").partition(".")[0] for one in frames]
+    last = max((number for number, name in enumerate(packages) if name in OURS), default=-1)
+    following = range(last + 1, len(frames))
+    return next((number for number in following if packages[number] != IMPORTLIB), 0)
 
 
 def _running_task(loop: asyncio.AbstractEventLoop) -> list[str]:

@@ -149,7 +149,8 @@ def test_a_boot_that_hangs_is_told_where(supervisor: StartSupervisor) -> None:
 
     assert server.wait_exit(20) == 3
     assert "not ready within 1 s" in server.log_text()
-    assert "basic.py" in server.log_text(), "the stack of the import"
+    said = server.log_text().partition("is stuck. It is here (most recent call last):\n")[2]
+    assert "basic.py" in said.splitlines()[0], "the stack of the import, and nothing before it"
 
 
 # -- deaths
