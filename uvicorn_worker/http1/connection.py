@@ -189,7 +189,11 @@ class HTTPConnection(Flow):
     def data_received(self, data: bytes) -> None:
         phase = self._phase
         if phase is IDLE:
-            self._head_received(data)
+            again = self._again
+            if again is not None and data.startswith(again.head) and self._partial is None:
+                self._request_received(again, data[len(again.head) :])
+            else:
+                self._head_received(data)
         elif phase is BODY:
             self._body_received(data)
         elif phase is ANSWER:
@@ -230,10 +234,6 @@ class HTTPConnection(Flow):
 
     def _head_received(self, data: bytes) -> None:
         """Take bytes of a request's head, and whatever follows it."""
-        again = self._again
-        if again is not None and data.startswith(again.head) and self._partial is None:
-            self._request_received(again, data[len(again.head) :])
-            return
         end = data.find(b"\r\n\r\n") + 4
         head = data
         try:
@@ -428,7 +428,7 @@ class HTTPConnection(Flow):
         # A response that comes in parts may be written while the body is read.
         return response_complete and (self._decoder is not None or self._left > DISCARD_LIMIT)
 
-    def response_ended(self, *, keep_alive: bool) -> None:
+    def response_ended(self, keep_alive: bool) -> None:
         state = self.state
         state.requests_total += 1
         self._cycle = None
@@ -472,7 +472,7 @@ class HTTPConnection(Flow):
         self.deadline = self.state.time() + self.state.keep_alive
         self._resume_reading()  # the rest of a long head, or of a body, may have been kept out
         if data:
-            self._head_received(data)
+            self.data_received(data)
             if self._phase is ANSWER and len(self._buffer) > READ_AHEAD_LIMIT:
                 self._pause_reading()
         if self.half_closed and (self._phase is IDLE or self._phase is BODY):

@@ -16,6 +16,7 @@ from uvicorn_worker.http1.files import file_size
 from uvicorn_worker.http1.head import (
     EMPTY_STATUSES,
     UNKNOWN_LENGTH,
+    ResponseHead,
     early_hints,
     length_line,
     read_head,
@@ -75,7 +76,7 @@ class CycleOwner(Protocol):
     def body_unread(self, *, response_complete: bool) -> bool:
         """Return whether the rest of the request's body forbids using the connection again."""
 
-    def response_ended(self, *, keep_alive: bool) -> None:
+    def response_ended(self, keep_alive: bool) -> None:
         """The response is complete and handed to the transport."""
 
     def give_up(self) -> None:
@@ -106,12 +107,10 @@ class RequestCycle:
         "_head",
         "_keep_alive",
         "_left",
-        "_length",
         "_more_body",
         "_no_body",
         "_owner",
         "_send_trailers",
-        "_special",
         "_state",
         "_trailer_lines",
         "_trailers",
@@ -294,14 +293,8 @@ class RequestCycle:
         """Answer in the application's place, and close; only before its own response went out."""
         self.status = status
         self._trailers = False
-        self._head, self._length, self._special = read_head(
-            status,
-            (
-                (b"content-type", b"text/plain; charset=utf-8"),
-                (b"connection", b"close"),
-                *headers,
-            ),
-        )
+        content_type = (b"content-type", b"text/plain; charset=utf-8")
+        self._head = read_head(status, (content_type, (b"connection", b"close"), *headers))
         self._state = HEAD
         self._respond(text)
 
@@ -371,7 +364,7 @@ class RequestCycle:
                 raise self._refusal(kind)
         elif kind == "http.response.start" and state is START:
             self.status = status = message["status"]
-            self._head, self._length, self._special = read_head(status, message.get("headers", ()))
+            self._head = read_head(status, message.get("headers", ()))
             if message.get("trailers", False):
                 self._expect_trailers()
             self._state = HEAD
@@ -420,52 +413,54 @@ class RequestCycle:
 
     def _respond(self, body: bytes) -> None:
         """Send the whole response: head and content in one write."""
-        owner, request = self._owner, self.request
+        owner, request, head = self._owner, self.request, self._head
         if type(body) is not bytes:
             body = _content(body)
         length = len(body)
         keep_alive = (
             request.keep_alive
             and not owner.state.draining
-            and (self._special is None or not self._special.close)
+            and not head.closes
             and (self._body_ended or not owner.body_unread(response_complete=True))
         )
         if request.method == "HEAD" or self.status in EMPTY_STATUSES:
             body = b""
             length = 0
-            framing = self._length_without_content()
-        elif self._length == length or self._length == UNKNOWN_LENGTH:
-            framing = length_line(length)
+            text = self._finish_head(self._length_without_content(), keep_alive)
+        elif head.length == length and keep_alive and request.http11 and head.special is None:
+            text = head.whole(owner.state.common_end)
+        elif head.length == length or head.length == UNKNOWN_LENGTH:
+            text = self._finish_head(length_line(length), keep_alive)
         else:
             raise ApplicationError(
-                f"content-length is {self._length}, but the response has {length} bytes"
+                f"content-length is {head.length}, but the response has {length} bytes"
             )
-        head = self._finish_head(framing, keep_alive)
+        self.response_head = text
         if length <= COPY_LIMIT:
-            owner.transport.write(head + body)
+            owner.transport.write(text + body)
         else:
-            owner.write_parts((head, body))
+            owner.write_parts((text, body))
         self.sent = length
         self._end(keep_alive)
 
     def _begin(self, message: Message) -> None:
         """Send the head, and the first part of a response that comes in parts."""
-        owner, request = self._owner, self.request
+        owner, request, length = self._owner, self.request, self._head.length
         keep_alive = (
             request.keep_alive
             and not owner.state.draining
-            and (self._special is None or not self._special.close)
+            and not self._head.closes
             and (self._body_ended or not owner.body_unread(response_complete=False))
         )
-        self._left = self._length
+        self._left = length
         self._chunked = False
         self._unwritten: list[bytes] = []
         self._unwritten_size = 0
         if request.method == "HEAD" or self.status in EMPTY_STATUSES:
             self._no_body = True
             framing = self._length_without_content()
-        elif self._length != UNKNOWN_LENGTH and not (self._trailers and self._send_trailers):
-            framing = length_line(self._length)
+        elif length != UNKNOWN_LENGTH and not (self._trailers and self._send_trailers):
+            framing = length_line(length)
         elif request.http11:
             self._chunked = True
             self._left = UNKNOWN_LENGTH
@@ -473,7 +468,7 @@ class RequestCycle:
         else:
             keep_alive = False  # RFC 9112 section 6.3: the close ends the content
             framing = b""
-        head = self._finish_head(framing, keep_alive)
+        self.response_head = head = self._finish_head(framing, keep_alive)
         self._keep_alive = keep_alive
         self._state = BODY
         try:
@@ -489,13 +484,13 @@ class RequestCycle:
         """RFC 9110 section 8.6: HEAD and 304 may tell a length, 204 must not, 205 has none."""
         if self.status == 205:
             return length_line(0)
-        if self._length == UNKNOWN_LENGTH or self.status == 204:
+        if self._head.length == UNKNOWN_LENGTH or self.status == 204:
             return b""
-        return length_line(self._length)
+        return length_line(self._head.length)
 
     def _finish_head(self, framing: bytes, keep_alive: bool) -> bytes:
         """Return the head: the application's lines, those of the framing, and the server's."""
-        server, special = self._owner.state, self._special
+        server, special = self._owner.state, self._head.special
         if special is None:
             end = server.common_end
         else:
@@ -506,8 +501,7 @@ class RequestCycle:
             framing += b"\r\nconnection: close"
         elif not self.request.http11:
             framing += b"\r\nconnection: keep-alive"
-        self.response_head = head = b"".join((self._head, framing, end))
-        return head
+        return b"".join((self._head.lines, framing, end))
 
     def _write_body(self, message: Message, head: bytes = b"") -> None:
         """Send a part of the content, behind the head where it is the first."""
@@ -583,7 +577,8 @@ class RequestCycle:
         if left < 0 or (left and last):
             more_or_fewer = "more" if left < 0 else "fewer"
             raise ApplicationError(
-                f"the response has {more_or_fewer} bytes than its content-length {self._length}"
+                f"the response has {more_or_fewer} bytes than its content-length "
+                f"{self._head.length}"
             )
         self._left = left
 
@@ -599,11 +594,12 @@ class RequestCycle:
         owner = self._owner
         path = message["path"]
         size = file_size(path)
-        if self._length == UNKNOWN_LENGTH:
-            self._length = size
-        elif self._length > size:
+        head = self._head
+        if head.length == UNKNOWN_LENGTH:
+            self._head = ResponseHead(head.lines, size, head.special)
+        elif head.length > size:
             raise ApplicationError(
-                f"content-length is {self._length}, but {path!r} has {size} bytes"
+                f"content-length is {head.length}, but {path!r} has {size} bytes"
             )
         self._trailers = False
         self._begin({"more_body": True})
@@ -621,8 +617,10 @@ class RequestCycle:
         self._body = b""
         if self._waiters:
             self._wake()
-        self._observe_end()
-        self._owner.response_ended(keep_alive=keep_alive)
+        state = self._owner.state
+        if state.observer is not None or state.meter is not None:
+            self._observe_end()
+        self._owner.response_ended(keep_alive)
 
     def _observe_end(self) -> None:
         """Called once, when the response has ended or the client has left."""

@@ -53,8 +53,8 @@ _UNKEPT: Final = frozenset({
 })  # fmt: skip
 
 
-# Heads whose fields had all come before -> their lines, and the content's length.
-_heads: dict[tuple[int, ResponseHeaders], tuple[bytes, int, None]] = {}
+# Heads whose fields had all come before.
+_heads: dict[tuple[int, ResponseHeaders], ResponseHead] = {}
 MAX_HEADS: Final = 1024
 
 
@@ -69,6 +69,31 @@ class SpecialFields:
     def __init__(self) -> None:
         self.close = self.has_date = self.has_server = False
         self.options: list[bytes] = []
+
+
+class ResponseHead:
+    """What an application says before its content, checked; the same for many responses.
+
+    `lines`: status line and fields, as they are sent. `length` of the content, or UNKNOWN_LENGTH.
+    `special` fields, if there are any. `closes`: the application wants the connection closed.
+    """
+
+    __slots__ = ("_end", "_whole", "closes", "length", "lines", "special")
+
+    def __init__(self, lines: bytes, length: int, special: SpecialFields | None) -> None:
+        self.lines = lines
+        self.length = length
+        self.special = special
+        self.closes = special is not None and special.close
+        self._end = b""
+        self._whole = b""
+
+    def whole(self, end: bytes) -> bytes:
+        """Return the head with its Content-Length and `end`, which is the same for a second."""
+        if end is not self._end:
+            self._end = end
+            self._whole = b"".join((self.lines, length_line(self.length), end))
+        return self._whole
 
 
 def length_line(length: int) -> bytes:
@@ -109,8 +134,8 @@ def read_fields(
     return parts, length, special
 
 
-def read_head(status: int, headers: ResponseHeaders) -> tuple[bytes, int, SpecialFields | None]:
-    """Check as `read_fields` does; return the lines joined.
+def read_head(status: int, headers: ResponseHeaders) -> ResponseHead:
+    """Check the application's status and fields; raises ApplicationError.
 
     Applications send few different heads: what was right as a whole is looked up.
     """
@@ -124,12 +149,12 @@ def read_head(status: int, headers: ResponseHeaders) -> tuple[bytes, int, Specia
     except TypeError:  # pairs may be lists, which cannot be looked up
         pass
     lines, length, special = read_fields(status, headers)
-    joined = b"".join(lines)
+    head = ResponseHead(b"".join(lines), length, special)
     if again and special is None:
         if len(_heads) >= MAX_HEADS:
             _heads.clear()
-        _heads[status, headers] = (joined, length, None)
-    return joined, length, special
+        _heads[status, headers] = head
+    return head
 
 
 def _read_field(

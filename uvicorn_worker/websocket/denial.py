@@ -87,7 +87,7 @@ class Denial:
     def half_closed(self) -> bool:
         return self._connection.half_closed
 
-    def response_ended(self, *, keep_alive: bool) -> None:
+    def response_ended(self, keep_alive: bool) -> None:
         self._connection.denied(self.response, complete=True)
 
     def give_up(self) -> None:
