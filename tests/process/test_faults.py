@@ -16,6 +16,7 @@ from tests.support.gunicorn import MARKING_HOOKS
 from tests.support.inflight import in_flight, was_cut_off
 from tests.support.load import Load
 from tests.support.processes import alive, open_files
+from tests.support.scraping import DIED, scrape
 from tests.support.waiting import eventually
 
 if TYPE_CHECKING:
@@ -41,7 +42,8 @@ resource.setrlimit(resource.RLIMIT_CORE, (_hard, _hard))
 def test_loop_blocked_in_python_says_where_and_is_replaced(
     gunicorn: StartGunicorn, clients: ThreadPoolExecutor
 ) -> None:
-    server = gunicorn(APP, "--timeout", "1", config=MARKING_HOOKS + CORE_FILES)
+    env = {"UVICORN_METRICS": "unix:metrics.sock"}
+    server = gunicorn(APP, "--timeout", "1", config=MARKING_HOOKS + CORE_FILES, env=env)
     (old,) = server.wait_for_workers(1)
     (answer,) = in_flight(server, clients, "/block?s=60")
     (new,) = server.wait_for_workers(1, without={old})
@@ -54,6 +56,9 @@ def test_loop_blocked_in_python_says_where_and_is_replaced(
     assert "in block" in log  # the function that blocks
     assert "GET /block?s=60" in log  # the request in flight
     assert f"Worker (pid:{old}) exited with code 1" in log
+    restarts = scrape(str(server.folder / "metrics.sock"))
+    assert restarts['uvicorn_worker_restarts_total{reason="hung"}'] == 1
+    assert restarts[DIED] == 0
     assert not list(server.folder.glob("core*"))
 
 

@@ -107,9 +107,11 @@ class Life:
 
     def _count(self, why: Why) -> None:
         """Count a restart, where it is known to be one."""
-        told, metering = self._worker.orders.told, self._server.metering
-        reason = RESTARTS.get(why, "")
-        if why is Why.STOP and told is not None and told.successor:
+        orders, metering = self._worker.orders, self._server.metering
+        reason, told = RESTARTS.get(why, ""), orders.told
+        if orders.aborted:  # what ends the process came as the application's own exception
+            reason = "hung"
+        elif why is Why.STOP and told is not None and told.successor:
             reason = "reload"
         if metering is not None and reason:
             metering.meter.leaving(reason)

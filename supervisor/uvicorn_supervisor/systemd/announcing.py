@@ -34,12 +34,13 @@ class Situation(NamedTuple):
     changing: bool  # a release is being tried
     ending: bool
     refusal: str = ""  # why the latest reload was called off
+    left: int = 0  # workers that have not ended, whatever they do
     in_flight: int = 0
     connections: int = 0
 
     def describe(self) -> str:
         if self.ending:
-            return f"Stopping: {self.ready} workers left, {self.in_flight} requests in flight"
+            return f"Stopping: {self.left} workers left, {self.in_flight} requests in flight"
         text = (
             f"{self.ready} of {self.wanted} workers ready, {self.in_flight} requests in flight, "
             f"{self.connections} connections"

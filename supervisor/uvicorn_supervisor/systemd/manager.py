@@ -65,6 +65,7 @@ class Systemd:
             changing=pool.releases.candidate is not None,
             ending=pool.ending,
             refusal=pool.refusal,
+            left=len(pool.workers),
             in_flight=sum(view.in_flight for view in views),
             connections=sum(view.connections for view in views),
         )

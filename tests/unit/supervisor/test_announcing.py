@@ -21,7 +21,7 @@ from uvicorn_supervisor.systemd.sdnotify import watchdog
 BOOTING = Situation(ready=0, wanted=2, beating=0, changing=True, ending=False)
 SERVING = Situation(ready=2, wanted=2, beating=2, changing=False, ending=False)
 RELOADING = SERVING._replace(changing=True)
-ENDING = SERVING._replace(ending=True)
+ENDING = SERVING._replace(ending=True, ready=0, left=2)
 EXTEND = [f"EXTEND_TIMEOUT_USEC={EXTENSION * 1e6:.0f}"]
 
 
