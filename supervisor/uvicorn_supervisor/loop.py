@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Final
 
 from uvicorn_supervisor.config import AUTO
 from uvicorn_supervisor.control.closed import Closed
-from uvicorn_supervisor.decisions.lifecycle import READY, STOPPED, describe_exit
+from uvicorn_supervisor.decisions.deaths import describe_exit
+from uvicorn_supervisor.decisions.lifecycle import READY, STOPPED
 from uvicorn_supervisor.decisions.limits import NEVER
 from uvicorn_supervisor.decisions.messages import (
     CloseListeners,
@@ -273,15 +274,15 @@ class Supervisor:
                 yield UpgradeFailed(self._why_no_upgrade(died.code))
                 continue
             if number is None:
-                yield from self._nursery.reaped(died.pid)
+                yield from self._nursery.reaped(died)
                 continue
             slot = self._nursery.slots.pop(number)
             view = slot.snapshot()
             # What it said last, and nobody has seen yet: who has served has not failed to boot.
             yield from self._observer.changed_phase(view)
-            self._observer.died(self._pool.workers[number], view, died.code)
-            slot.release()
             words = self._words.pop(number, "")
+            words = self._observer.died(self._pool.workers[number], view, died.code, words)
+            slot.release()
             yield Exited(number, died.code, self._system.chance(), words)
 
     def _why_no_upgrade(self, code: int) -> str:

@@ -22,6 +22,7 @@ import psutil
 import setproctitle
 
 from uvicorn_supervisor.decisions.autoworkers import Resources
+from uvicorn_supervisor.decisions.deaths import EXIT_CRASHED
 from uvicorn_supervisor.observation.cgroups import Cgroup
 from uvicorn_supervisor.observation.examine import look
 
@@ -39,9 +40,6 @@ LINUX: Final = sys.platform == "linux"
 # prctl(2)
 PR_SET_PDEATHSIG: Final = 1
 PR_SET_CHILD_SUBREAPER: Final = 36
-
-# What a child exits with when its code raises what nobody has caught.
-EXIT_CRASHED: Final = 70
 
 
 class Died(NamedTuple):

@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from uvicorn_supervisor.observation.cgroups import Counts
 
+# What a child exits with when its code raises what nobody has caught.
+EXIT_CRASHED: Final = 70
+
 MIB: Final = 1024**2
+
+# What C code ends with when it fails; `faulthandler` writes the stacks then.
+CRASHES: Final = (
+    signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS, signal.SIGFPE, signal.SIGILL,
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,7 +36,7 @@ class Death:
 
 def describe(death: Death) -> str:
     """Return one line for the log."""
-    parts = [_how(death)]
+    parts = [how(death)]
     if death.lived is None:
         parts.append("it was not ready yet")
     else:
@@ -53,18 +61,32 @@ def killed_for_memory(before: Counts, after: Counts) -> bool | None:
     return after.oom_kills > before.oom_kills
 
 
-def _how(death: Death) -> str:
-    if death.code >= 0:
-        return f"exit code {death.code}"
-    number = -death.code
+def describe_exit(code: int) -> str:
+    """Return an exit code in words."""
+    if code >= 0:
+        return f"exit code {code}"
     try:
-        name = signal.Signals(number).name
+        name = signal.Signals(-code).name
     except ValueError:
-        name = f"signal {number}"
-    if number != signal.SIGKILL:
-        return f"killed by {name}"
+        name = f"signal {-code}"
+    return f"killed by {name}"
+
+
+def how(death: Death) -> str:
+    """Return how a worker has ended that nobody told to, and what may be behind it."""
+    text = describe_exit(death.code)
+    if death.code == EXIT_CRASHED:
+        return f"{text}; see the traceback above"
+    if death.code >= 0:
+        # A worker of ours says why it cannot boot, and SystemExit is a failure like any other.
+        calls = "the application, or what it imports, calls os._exit or exec"
+        return text if death.lived is not None else f"{text} without a word: {calls}"
+    if -death.code in CRASHES:
+        return f"{text}: C code has crashed (an extension module?), see the stack above"
+    if -death.code != signal.SIGKILL:
+        return text
     if death.oom:
-        return f"killed by {name}: the kernel was out of memory for this cgroup (oom_kill)"
+        return f"{text}: the kernel was out of memory for this cgroup (oom_kill)"
     if death.oom is None:
-        return f"killed by {name}, not by this supervisor; by the kernel, out of memory?"
-    return f"killed by {name}, neither by this supervisor nor for lack of memory of its cgroup"
+        return f"{text}, not by this supervisor; by the kernel, out of memory?"
+    return f"{text}, neither by this supervisor nor for lack of memory of its cgroup"

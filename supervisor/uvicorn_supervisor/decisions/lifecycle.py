@@ -24,6 +24,7 @@ import signal
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
+from uvicorn_supervisor.decisions.deaths import describe_exit
 from uvicorn_supervisor.decisions.limits import (
     ABORTING,
     NEVER,
@@ -180,17 +181,6 @@ def step(worker: Worker, event: Event | Order, now: float, limits: Limits) -> St
             return _overdue(worker, now, limits)
         case _:
             return _lives(worker, event, now, limits), []
-
-
-def describe_exit(code: int) -> str:
-    """Return an exit code in words."""
-    if code >= 0:
-        return f"exit code {code}"
-    try:
-        name = signal.Signals(-code).name
-    except ValueError:
-        name = f"signal {-code}"
-    return f"killed by {name}"
 
 
 def _stopped(worker: Worker, code: int | None, how: str) -> Worker:

@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from uvicorn_supervisor.decisions.autoworkers import choose
-from uvicorn_supervisor.decisions.deaths import Death, describe, killed_for_memory
+from uvicorn_supervisor.decisions.deaths import Death, describe, how, killed_for_memory
 from uvicorn_supervisor.decisions.lifecycle import READY, STARTING
 from uvicorn_supervisor.decisions.messages import (
     Examine,
@@ -127,14 +127,17 @@ class Observer:
             self._second, self._spent = now, 0.0
         return self._spent < SAMPLING
 
-    def died(self, worker: Worker, view: SlotView, code: int) -> None:
-        """Log what is known of the end of a worker, where nothing has announced it."""
+    def died(self, worker: Worker, view: SlotView, code: int, words: str) -> str:
+        """Log what is known of the end of a worker, where nothing has announced it.
+
+        `words` are the worker's own; returns them, or why one could not boot that has said none.
+        """
         counts, before = self._system.counts(), self._counts
         self._counts = counts
         measured = self._memory.pop(worker.number, None)
         self._looks.pop(worker.number, None)
-        if worker.state is not READY:
-            return
+        if worker.state is not READY and (words or worker.state is not STARTING):
+            return words
         now = self._system.now()
         death = Death(
             code=code,
@@ -147,6 +150,7 @@ class Observer:
             lived=None if worker.ready_at is None else now - worker.ready_at,
         )
         log.error("Worker %d (pid %d) has died: %s", worker.slot, worker.pid, describe(death))
+        return words if worker.state is READY else how(death)
 
     def _look(self, worker: Worker, heartbeat: float) -> None:
         """Keep what the process was like when its loop turned last."""

@@ -36,6 +36,7 @@ from uvicorn_worker.logs.access import make_access_log
 from uvicorn_worker.loops import clean_up, new_event_loop
 from uvicorn_worker.process.family import Family
 from uvicorn_worker.process.guard import Guard
+from uvicorn_worker.process.heap import keep_inherited
 from uvicorn_worker.process.interruption import Interruption
 from uvicorn_worker.process.leaving import Budget
 from uvicorn_worker.process.news import News
@@ -112,6 +113,7 @@ class Worker:
     def take_over(self) -> None:
         """Make the forked process this worker's: its signals, descriptors, slot and name."""
         signal.set_wakeup_fd(-1)
+        keep_inherited()
         for descriptor in self.plan.closing:
             os.close(descriptor)
         self._install_handlers()
@@ -178,6 +180,7 @@ class Worker:
             lanes=Lanes(sockets, self.plan.seat, neighbours.seats) if config.reuse_port else None,
             room=self.slot.room() if config.counts else None,
             lease=self.plan.board.lease,
+            owns_process=True,
         )
         service.state.healthy = lambda: not service.state.draining or self.family.ready() > 0
         self._news = News()

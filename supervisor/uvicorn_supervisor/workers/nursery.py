@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from uvicorn_supervisor.decisions.messages import Event, Spawn
     from uvicorn_supervisor.hooks import Hooks
     from uvicorn_supervisor.mailbox import Mailbox
-    from uvicorn_supervisor.system import System
+    from uvicorn_supervisor.system import Died, System
     from uvicorn_worker.scoreboard import Scoreboard, Slot
 
 FIRST: Final = 1  # the number of a supervisor's first release
@@ -156,13 +156,13 @@ class Nursery:
             self.slots.pop(event.number).release()
         return event
 
-    def reaped(self, pid: int) -> Iterator[Event]:
+    def reaped(self, died: Died) -> Iterator[Event]:
         """Yield what follows from the end of a process that is no worker."""
         for release, loader in tuple(self._loaders.items()):
-            if loader.pid == pid:
+            if loader.pid == died.pid:
                 yield from self.news()
                 del self._loaders[release]
-                for event in loader.ended(release):
+                for event in loader.ended(release, died.code):
                     yield self._noted(event)
                 if loader.served:
                     log.error(

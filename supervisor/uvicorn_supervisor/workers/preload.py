@@ -15,6 +15,7 @@ from __future__ import annotations
 import contextlib
 import gc
 import json
+import logging
 import os
 import signal
 import socket
@@ -22,11 +23,13 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any, Final
 
+from uvicorn_supervisor.decisions.deaths import Death, how
 from uvicorn_supervisor.decisions.messages import Forked, ForkFailed, PrepareFailed
 from uvicorn_supervisor.mailbox import HANDLED
 from uvicorn_supervisor.system import adopt_orphans, run_forked, set_title
 from uvicorn_supervisor.workers.application import load, say_why
 from uvicorn_supervisor.workers.child import work
+from uvicorn_worker.diagnostics.reports import Reports
 from uvicorn_worker.errors import EXIT_BOOT_ERROR, ConfigError, WorkerError, exit_code
 
 if TYPE_CHECKING:
@@ -97,12 +100,13 @@ class Loader:
         loaded, self._loaded = self._loaded, False
         return loaded
 
-    def ended(self, release: int) -> Iterator[Event]:
-        """Yield what follows from the end of the process, which was reaped."""
+    def ended(self, release: int, code: int) -> Iterator[Event]:
+        """Yield what follows from the end of the process, which was reaped with this exit code."""
         self._socket.close()
+        ended = "the process that loads the application has ended"
         for number, chance in self._asked.items():
-            yield ForkFailed(number, "the process that loads the application has ended", chance)
-        reason = self._failure.get("failed", "the process that loads the application has ended")
+            yield ForkFailed(number, ended, chance)
+        reason = self._failure.get("failed", f"{ended}: {how(Death(code=code))}")
         yield PrepareFailed(release, reason, self._failure.get("code", EXIT_BOOT_ERROR))
 
     def close(self) -> None:
@@ -125,6 +129,7 @@ def _serve(common: Assignment, sock: socket.socket, supervisors: socket.socket) 
     set_title("uvicorn-supervisor: loader")
     for descriptor in common.closing:
         os.close(descriptor)
+    Reports(logging.getLogger("uvicorn.error")).follow_log()  # C code may crash here as well
     try:
         app = load(common.config)
     except WorkerError as exc:

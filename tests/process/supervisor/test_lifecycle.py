@@ -116,12 +116,19 @@ def test_as_many_workers_as_fit(supervisor: StartSupervisor) -> None:
         ("broken:app", {}, 4, "NameError"),
         (APP, {"STARTUP_FAILS_WHILE": "broken.py"}, 3, "no database today"),
         ("leaves:app", {}, 4, "SystemExit"),
+        ("quits:app", {}, 3, "has died: exit code 9 without a word: the application, or what it"),
+        ("crashes:app", {}, 3, "has died: killed by SIGSEGV: C code has crashed"),
     ],
 )
 def test_an_application_that_cannot_boot_ends_the_start(
     supervisor: StartSupervisor, app: str, env: dict[str, str], code: int, said: str
 ) -> None:
-    files = {"broken.py": "app = undefined\n", "leaves.py": "raise SystemExit(5)\n"}
+    files = {
+        "broken.py": "app = undefined\n",
+        "leaves.py": "raise SystemExit(5)\n",
+        "quits.py": "import os\nos._exit(9)\n",
+        "crashes.py": "import os\nos.kill(os.getpid(), 11)\n",
+    }
     server = supervisor(app, "--workers", "3", env=env, files=files, expect_exit=code)
 
     assert server.wait_exit(5) == code

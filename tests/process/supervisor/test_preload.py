@@ -5,6 +5,8 @@ from __future__ import annotations
 import signal
 from typing import TYPE_CHECKING
 
+import pytest
+
 from tests.support.load import Load
 from tests.support.processes import alive, children, title
 from tests.support.waiting import eventually
@@ -49,13 +51,25 @@ def test_preloaded_workers_are_reloaded_with_new_code(supervisor: StartSuperviso
     assert server.marked("import") == [first, second]
 
 
-def test_a_broken_application_ends_the_start(supervisor: StartSupervisor) -> None:
-    server = supervisor(
-        "shop:app", "--preload", files={"shop.py": "app = undefined\n"}, expect_exit=4
-    )
+@pytest.mark.parametrize(
+    ("code", "exit_code", "said"),
+    [
+        ("app = undefined\n", 4, ["NameError"]),
+        (
+            "import os\nos.kill(os.getpid(), 11)\n",
+            3,
+            ['shop.py", line 2', "ended: killed by SIGSEGV: C code has crashed"],
+        ),
+    ],
+)
+def test_a_broken_application_ends_the_start(
+    supervisor: StartSupervisor, code: str, exit_code: int, said: list[str]
+) -> None:
+    server = supervisor("shop:app", "--preload", files={"shop.py": code}, expect_exit=exit_code)
 
-    assert server.wait_exit(5) == 4
-    assert "NameError" in server.log_text()
+    assert server.wait_exit(5) == exit_code
+    for text in said:
+        assert text in server.log_text()
 
 
 def test_a_loader_that_dies_takes_no_worker_along(supervisor: StartSupervisor) -> None:

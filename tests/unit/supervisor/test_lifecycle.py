@@ -23,7 +23,6 @@ from uvicorn_supervisor.decisions.lifecycle import (
     Retire,
     Worker,
     WorkerState,
-    describe_exit,
     step,
 )
 from uvicorn_supervisor.decisions.limits import ABORTING, NEVER, QUICK, Lifetime, Limits
@@ -310,21 +309,6 @@ def test_without_a_limit_silence_means_nothing() -> None:
 
 
 # -- ends
-
-
-@pytest.mark.parametrize(
-    ("code", "text"),
-    [
-        (0, "exit code 0"),
-        (3, "exit code 3"),
-        (-9, "killed by SIGKILL"),
-        (-11, "killed by SIGSEGV"),
-        (-64, "killed by SIGRTMAX"),
-        (-99, "killed by signal 99"),
-    ],
-)
-def test_an_exit_in_words(code: int, text: str) -> None:
-    assert describe_exit(code) == text
 
 
 def test_our_own_kill_is_not_taken_for_the_kernels() -> None:
