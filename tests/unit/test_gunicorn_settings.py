@@ -338,6 +338,8 @@ def test_a_lone_key_is_accepted_with_a_context_hook() -> None:
             ["permit_unconventional_http_version", "unsafe"],
         ),
         ({}, {"UVICORN_PORT": "80"}, {}, ["UVICORN_PORT has no effect", "bind"]),
+        ({}, {"UVICORN_CONTROL": "a"}, {}, ["UVICORN_CONTROL has no effect", "uvicorn-supervisor"]),
+        ({}, {"UVICORN_LOG_FORMAT": "json"}, {}, ["JsonFormatter", "logconfig_dict"]),
         ({}, {"UVICORN_LOOOP": "x"}, {}, ["UVICORN_LOOOP has no effect", "'UVICORN_LOOP'?"]),
         ({}, {"UVICORN_QQQQQQ": "x"}, {}, ["UVICORN_QQQQQQ has no effect"]),
         ({"timeout_graceful_shutdown": 60}, {}, {"graceful_timeout": 5}, ["longer than", "5"]),

@@ -36,20 +36,36 @@ METRICS: Final = Option(
     variable=f"{PREFIX}METRICS",
 )
 
-# Options of Uvicorn's that something else decides here.
+_SUPERVISORS: Final = "uvicorn-supervisor, whose option it is"
+
+# Options of the two commands and of Uvicorn's that something else decides here.
 INSTEAD: Final[Mapping[str, str]] = {
     "access_log": "Gunicorn's setting accesslog",
     "access_log_format": "Gunicorn's setting access_log_format",
+    "access_log_skip": "a filter of the logger gunicorn.access",
+    "access_logfile": "Gunicorn's setting accesslog",
     "app": "Gunicorn's argument APP_MODULE",
     "app_dir": "Gunicorn's settings chdir and pythonpath",
+    "bind": "Gunicorn's setting bind",
     "callback_notify": "Gunicorn's hooks",
+    "control": _SUPERVISORS,
+    "drain_delay": _SUPERVISORS,
     "env_file": "Gunicorn's setting raw_env",
+    "error_logfile": "Gunicorn's setting errorlog",
     "fd": "Gunicorn's setting bind ('fd://N')",
     "h11_max_incomplete_event_size": "Gunicorn's setting limit_request_field_size",
+    "hooks": "Gunicorn's hooks",
     "host": "Gunicorn's setting bind",
+    "limit_worker_age": _SUPERVISORS,
+    "limit_worker_age_jitter": _SUPERVISORS,
+    "limit_worker_memory": _SUPERVISORS,
     "log_config": "Gunicorn's settings logconfig, logconfig_dict and logconfig_json",
+    "log_format": "uvicorn_worker.logging.JsonFormatter in Gunicorn's setting logconfig_dict",
     "log_level": "Gunicorn's setting loglevel",
+    "max_replacing": _SUPERVISORS,
+    "pid": "Gunicorn's setting pidfile",
     "port": "Gunicorn's setting bind",
+    "preload": "Gunicorn's setting preload_app",
     "reload": "Gunicorn's setting reload",
     "reload_delay": "Gunicorn's setting reload",
     "reload_dirs": "Gunicorn's setting reload_extra_files",
@@ -64,10 +80,14 @@ INSTEAD: Final[Mapping[str, str]] = {
     "ssl_keyfile": "Gunicorn's setting keyfile",
     "ssl_keyfile_password": "Gunicorn's hook ssl_context",
     "ssl_version": "Gunicorn's hook ssl_context",
+    "timeout_boot": "Gunicorn's setting timeout",
     "timeout_notify": "Gunicorn's setting timeout",
     "timeout_worker_healthcheck": "Gunicorn's setting timeout",
     "uds": "Gunicorn's setting bind ('unix:PATH')",
+    "uds_mode": "Gunicorn's setting umask",
     "use_colors": "nothing: Gunicorn's log has no colours",
+    "web": _SUPERVISORS,
+    "worker_memory_interval": _SUPERVISORS,
     "workers": "Gunicorn's setting workers",
 }
 
