@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 import pytest
+from gunicorn.config import KNOWN_SETTINGS
 
-from uvicorn_supervisor.advice import VOIDS
+from uvicorn_supervisor.advice import ELSEWHERE, VOIDS
 from uvicorn_supervisor.cli import OPTIONS, main, read
 from uvicorn_worker.cli import OPTIONS as WORKERS
 from uvicorn_worker.config import SUPERVISORS
@@ -85,6 +87,8 @@ def test_a_reload_reads_files_again(here: Path) -> None:
         (["shop:app", "--worker", "4"], UsageError, "--worker: there is no such option"),
         (["shop:app", "--user", "shop"], UsageError, "--user: not an option here; whoever starts"),
         (["shop:app", "-c", "gunicorn.conf.py"], UsageError, "-c: not an option here; settings"),
+        (["shop:app", "-p", "shop.pid"], UsageError, "-p: not an option here; it is --pid"),
+        (["shop:app", "--threads=4"], UsageError, "--threads: not an option here; workers are"),
         (["shop:app", "--workers", "many"], UsageError, "expected a whole number or auto"),
         (["shop:app", "--reload", "--preload"], ConfigError, "reload and preload: one of them"),
         (["shop:app"], ConfigError, "PORT='http': expected a whole number"),
@@ -106,6 +110,16 @@ def test_mistakes_are_told_in_one_line(
 
     assert main(words) == (2 if error is UsageError else 1)
     assert len(capsys.readouterr().err.splitlines()) == 1
+
+
+def test_gunicorns_options_that_are_not_ours_are_known_and_lead_to_ours() -> None:
+    ours = {flag for option in OPTIONS.values() for flag in option.flags}
+    gunicorns = {flag for one in KNOWN_SETTINGS for flag in one.cli or ()}
+    named = {flag for text in ELSEWHERE.values() for flag in re.findall(r" (--[a-z-]+)", text)}
+
+    assert ours.isdisjoint(ELSEWHERE)
+    assert named <= {*ours, "--config"}
+    assert {flag for flag in gunicorns if len(flag) == 2} <= {*ours, *ELSEWHERE}
 
 
 @pytest.mark.parametrize("option", ["error_logfile", "access_logfile"])
