@@ -24,6 +24,7 @@ from tests.support.exchange import FakeExchange, make_scope
 from uvicorn_worker.gunicorn.access import AccessLog, _LineWriter
 from uvicorn_worker.gunicorn.atoms import make_atoms
 from uvicorn_worker.gunicorn.views import Objects
+from uvicorn_worker.logging import JsonFormatter
 from uvicorn_worker.logs.exchanges import Site, duration
 
 if TYPE_CHECKING:
@@ -337,6 +338,17 @@ def test_a_record_carries_what_looks_like_gunicorns_atoms(
     assert look(args) == look(expected)
     assert args == expected
     assert args != {}
+
+
+def test_json_lines_have_the_members_that_they_have_without_gunicorn() -> None:
+    record = record_of(FakeExchange(target=b"/a?b", started=1000.0), "%(m)s %(U)s", now=1000.25)
+
+    said = json.loads(JsonFormatter().format(record))
+
+    assert (said["message"], said["logger"]) == ("GET /a", "gunicorn.access")
+    assert said["client"] == "127.0.0.1:50000"
+    assert (said["method"], said["path"], said["query"]) == ("GET", "/a", "b")
+    assert (said["http_version"], said["status"], said["duration"]) == ("1.1", 200, 0.25)
 
 
 def test_the_atoms_stay_those_of_then_when_the_line_is_formatted_later() -> None:

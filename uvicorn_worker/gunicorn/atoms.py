@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Protocol, TypeVar, overload
 
 from uvicorn_worker.gunicorn.views import Objects
 from uvicorn_worker.logs.atoms import Atoms, combined_atoms, quoted
-from uvicorn_worker.logs.exchanges import duration
+from uvicorn_worker.logs.exchanges import CLIENT_LEFT, duration, method, show_target
+from uvicorn_worker.logs.records import AccessArgs
 
 if TYPE_CHECKING:
     from collections.abc import ItemsView, Iterator, KeysView, ValuesView
@@ -40,6 +41,18 @@ class LoggerAtoms(Atoms):
 
     _complete: bool
     _log: AtomSource
+
+    @property
+    def access_args(self) -> AccessArgs:
+        """What an access record without Gunicorn has as `args`: for formatters that look for it."""
+        exchange = self.exchange
+        scope, status = exchange.scope, exchange.status or CLIENT_LEFT
+        host, port = scope.get("client") or ("", None)
+        client = "" if port is None else f"{host}:{port}"
+        path = show_target(exchange.target)
+        args = AccessArgs((client, method(scope), path, scope["http_version"], status))
+        args.exchange, args.duration, args.line = exchange, self.now - exchange.started, ""
+        return args
 
     def __missing__(self, key: str) -> object:
         if not self._complete:

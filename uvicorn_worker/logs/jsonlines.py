@@ -66,8 +66,8 @@ class JsonFormatter(logging.Formatter):
             f'"logger": {_dump(record.name)}',
             f'"message": {quote(_message(record))}',
         ]
-        if isinstance(record.args, AccessArgs):
-            args = record.args
+        args = getattr(record.args, "access_args", record.args)  # Gunicorn's records have it
+        if isinstance(args, AccessArgs):
             line = self.access_line(args, args.exchange, args.duration, "-", record.created)
             parts.append(line[line.index('"client": ') : -1])
             taken = OWN_KEYS | ACCESS_KEYS
