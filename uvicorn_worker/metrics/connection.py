@@ -35,8 +35,10 @@ class MeteredCycle(RequestCycle):
             seconds = monotonic() - self.started
             meter.seconds += seconds
             meter.sent += self.sent
-            index = 0 if seconds <= SHORT else bucket(DURATIONS, seconds)
-            meter.cells[meter.rows[self.request.method][self.status] + index] += 1
+            cell = meter.rows[self.request.method][self.status]
+            if seconds > SHORT:
+                cell += bucket(DURATIONS, seconds)
+            meter.cells[cell] = next(meter.steps[cell])
         if state.observer is not None:
             super()._observe_end()
 
