@@ -86,7 +86,7 @@ class SupervisorConfig(Config):
 
     workers: Any = setting(
         None,
-        "workers to keep ready, or `auto`: as many as the machine has room for; default: 1",
+        f"workers to keep ready, up to {MOST_WORKERS}, or `auto`: as many as fit; default: 1",
         workers_to_keep,
         kind=WORKERS,
         group=PROCESSES,

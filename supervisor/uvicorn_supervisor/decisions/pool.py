@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final
 
 from uvicorn_supervisor.decisions import seating
 from uvicorn_supervisor.decisions.lifecycle import READY, STOPPED, Cut, Kill, Retire
-from uvicorn_supervisor.decisions.limits import Limits
+from uvicorn_supervisor.decisions.limits import MOST_WORKERS, Limits
 from uvicorn_supervisor.decisions.messages import (
     CloseListeners,
     Exit,
@@ -148,7 +148,7 @@ class Pool:
     def _scale(self, event: More | Fewer | Resize | Withdraw, now: float) -> None:
         match event:
             case More():
-                self.count += 1
+                self.count = min(MOST_WORKERS, self.count + 1)
             case Fewer():
                 self.count = max(1, self.count - 1)
             case Resize(count=count):

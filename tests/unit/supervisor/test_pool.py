@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.unit.supervisor.driver import Drive
-from uvicorn_supervisor.decisions.limits import LONGEST_PAUSE, STABLE, Limits
+from uvicorn_supervisor.decisions.limits import LONGEST_PAUSE, MOST_WORKERS, STABLE, Limits
 from uvicorn_supervisor.decisions.messages import (
     CloseListeners,
     Discard,
@@ -348,6 +348,14 @@ def test_one_worker_more_and_one_fewer() -> None:
     pool.send(Fewer())
 
     assert pool.told() == {}, "one is left"
+
+
+def test_there_are_never_more_than_a_supervisor_can_keep() -> None:
+    pool = Drive(count=MOST_WORKERS).start()
+
+    pool.send(More())
+
+    assert pool.spawned() == []
 
 
 def test_fewer_lets_go_those_that_do_not_serve_yet() -> None:
