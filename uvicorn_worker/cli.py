@@ -229,12 +229,14 @@ def _serve(told: Told) -> int:
     # Then Python gives signals back their default, which would be death, and no exit code 0. What
     # the application registers comes later, and is called before this.
     atexit.register(signal.signal, signal.SIGTERM, signal.SIG_IGN)
+    from uvicorn_worker.process.heap import keep_inherited
     from uvicorn_worker.server import Server
 
-    gc.freeze()  # what is loaded now, for good
+    keep_inherited()  # what is loaded now
     gc.enable()
     try:
         server = Server(told.config)
+        server.owns_process = True
         void = find_void(told.config, told.given)
     except ConfigError as exc:
         raise ConfigError(_name_places(str(exc), told.given)) from exc.__cause__

@@ -66,7 +66,8 @@ class Server(SignalledServer):
     Logging is configured when the server is made, so that whatever the program changes in it
     afterwards holds.
 
-    Attributes: `started`, true from the first connection that is accepted on.
+    Attributes: `started`, true from the first connection that is accepted on; `owns_process`, set
+    by the command: nothing else lives here, see `process.heap`.
     """
 
     def __init_subclass__(cls, **kwargs: object) -> None:
@@ -81,6 +82,7 @@ class Server(SignalledServer):
         super().__init__()
         self.config = config
         self.started = False
+        self.owns_process = False
         self.log = logging.getLogger("uvicorn.error")
         self._exit_code = EXIT_STOPPED
         self._exited: BaseException | None = None  # what the application has raised to end us
@@ -327,6 +329,7 @@ class Server(SignalledServer):
             log=self.log,
             loop=loop,
             tls=self._tls,
+            owns_process=self.owns_process,
         )
         life = SingleLife(
             self.config,

@@ -20,6 +20,7 @@ from uvicorn_worker.http1.reader import RequestReader
 from uvicorn_worker.http1.state import HTTPState
 from uvicorn_worker.http1.timelimit import TimeLimit
 from uvicorn_worker.leader import Leader
+from uvicorn_worker.process.heap import keep_loaded, let_go
 from uvicorn_worker.proxies.headers import ForwardingPolicy
 from uvicorn_worker.sockets.listeners import Acceptor
 from uvicorn_worker.upgrades import LateUpgrader
@@ -70,8 +71,12 @@ class Service:
         lanes: Lanes | None = None,
         lease: Lease | None = None,
         room: memoryview | None = None,
+        owns_process: bool = False,
     ) -> None:
-        """`room` is the worker's own on the scoreboard, None: nothing is counted."""
+        """`room` is the worker's own on the scoreboard, None: nothing is counted.
+
+        `owns_process`: nothing else lives here that could mind how its memory is kept.
+        """
         forwarding = ForwardingPolicy(config, os.environ, lambda text: log.warning("%s", text))
         self.state = state = HTTPState(
             config,
@@ -94,6 +99,7 @@ class Service:
         connection = connection_class(config, metered=room is not None)
         self._acceptor = Acceptor(sockets, state, partial(connection, state), tls, balance, lanes)
         self._leader = state.lifespan_state["worker.leader"] = Leader(lease)
+        self._owns_process = owns_process
         self._lifespan: Lifespan | None = None
         self._blocking: BlockingWatch | None = None
         self._timers: list[asyncio.TimerHandle] = []
@@ -112,6 +118,8 @@ class Service:
         self._lifespan.state = state.lifespan_state
         self._leader.begin(state.loop)
         await self._lifespan.startup()
+        if self._owns_process:
+            keep_loaded()
 
     def start_accepting(self) -> None:
         self._acceptor.start()
@@ -280,6 +288,8 @@ class Service:
             self.metering.show()
         if self._lifespan is not None:
             await self._lifespan.shutdown(timeout)
+        if self._owns_process:
+            let_go()
 
 
 def connection_class(config: ServerConfig, *, metered: bool) -> type[HTTPConnection]:

@@ -31,6 +31,7 @@ from uvicorn_worker.gunicorn.settings import Settings, read_settings, settings_w
 from uvicorn_worker.gunicorn.signalled import SignalledWorker
 from uvicorn_worker.gunicorn.tls import make_tls
 from uvicorn_worker.loops import clean_up, new_event_loop
+from uvicorn_worker.process.heap import keep_inherited
 from uvicorn_worker.proxies.headers import trust_summary
 from uvicorn_worker.scoreboard import Neighbours
 from uvicorn_worker.service import Service
@@ -110,6 +111,7 @@ class UvicornWorker(SignalledWorker):
 
     def init_process(self) -> None:
         self._booting = True
+        keep_inherited()
         self.slot.claim(os.getpid(), time.monotonic())
         atexit.register(self.ignore_signals)
         try:
@@ -210,6 +212,7 @@ class UvicornWorker(SignalledWorker):
             balance=None if self.own_queue else Balance(Neighbours(self.board, self.slot)),
             room=None if endpoint is None else self.slot.room(),
             lease=self.board.lease,
+            owns_process=True,
         )
         server.state.healthy = lambda: not server.state.draining or self.family.ready() > 0
         if endpoint is not None:

@@ -213,7 +213,7 @@ WORKLOADS = {
         ),
         Workload(
             name="heap",
-            summary="an application that holds a million objects, and makes cyclic garbage",
+            summary="a million objects in the application, two full collections a second",
             app="watch:heap",
             expected=HELLO,
             headers={},

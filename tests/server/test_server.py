@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import logging
 import os
 import re
@@ -69,9 +70,11 @@ def test_a_server_in_a_with_block() -> None:
         async with Server(config()) as server:
             return await asyncio.to_thread(get, server.url), server
 
+    frozen = gc.get_freeze_count()
     text, server = asyncio.run(main())
 
     assert text == "Hello, world!\n"
+    assert gc.get_freeze_count() == frozen  # the program's memory is its own affair
     with pytest.raises(RuntimeError, match="does not listen"):
         _ = server.url
 

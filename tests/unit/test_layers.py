@@ -104,6 +104,7 @@ WORKER = Layers(
             "process.daemonthreads",
             "errors",
             "process.guard",
+            "process.heap",
             "diagnostics.stacks",
             "options.values",
             "diagnostics.watchdog",
