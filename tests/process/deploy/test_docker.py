@@ -145,7 +145,8 @@ def test_the_container_serves_is_healthy_and_stops(command: StartCommand) -> Non
     program, *words = by_name["HEALTHCHECK"].array
     assert program == "python"
     words = [word.replace(":8000/", f":{found[2]}/") for word in words]
-    subprocess.run([sys.executable, *words], check=True, timeout=20)
+    environ = {**os.environ, "http_proxy": "http://127.0.0.1:1", "no_proxy": ""}
+    subprocess.run([sys.executable, *words], check=True, timeout=20, env=environ)
     assert ask(("127.0.0.1", metrics), "/readyz").status == 200
     server.signal(getattr(signal, by_name["STOPSIGNAL"].words))
     assert server.wait_exit() == 0
