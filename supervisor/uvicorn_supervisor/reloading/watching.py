@@ -10,11 +10,13 @@ JSON to a pipe and ends when its standard input does, so with whoever has starte
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import select
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -54,12 +56,16 @@ class Watcher:
     """The process that looks, and the pipe from it. Close it at the end."""
 
     def __init__(self, watched: Watched, delay: float) -> None:
-        """Start the process; `delay` is the time between two looks in seconds."""
+        """Start the process; `delay` is the time between two looks in seconds.
+
+        What changes from now on is told, also before the process has begun to look.
+        """
         plan = {
             "folders": [str(one) for one in watched.folders],
             "includes": watched.includes,
             "excludes": watched.excludes,
             "excluded_folders": [str(one) for one in watched.excluded_folders],
+            "since": time.time_ns(),
         }
         self._rest = b""
         self._process = subprocess.Popen(
@@ -140,7 +146,7 @@ class Leash:
 
 
 def main(arguments: list[str]) -> None:
-    """Watch until the supervisor goes; the arguments are a `Watched` as JSON, and the delay."""
+    """Watch until the supervisor goes; the arguments are a plan as JSON, and the delay."""
     plan: dict[str, Any] = json.loads(arguments[0])
     watched = Watched(
         folders=tuple(map(Path, plan["folders"])),
@@ -149,13 +155,13 @@ def main(arguments: list[str]) -> None:
         excluded_folders=tuple(map(Path, plan["excluded_folders"])),
     )
     try:
-        watch(watched, float(arguments[1]), Leash())
+        watch(watched, float(arguments[1]), Leash(), plan["since"])
     except BrokenPipeError:
         os._exit(0)  # the supervisor has gone: nobody to tell, not even at the interpreter's end
 
 
-def watch(watched: Watched, delay: float, leash: Leash) -> None:
-    """Tell of changes until the supervisor has gone."""
+def watch(watched: Watched, delay: float, leash: Leash, since: int) -> None:
+    """Tell of changes until the supervisor has gone, as of `since`, in nanoseconds."""
     try:
         changes = _notified(watched, delay, leash)
         first = next(changes, None)  # it begins to watch
@@ -167,10 +173,24 @@ def watch(watched: Watched, delay: float, leash: Leash) -> None:
         _tell(notes=[_how(watched, f"looking every {delay:g} s, as watchfiles failed: {exc}")])
     else:
         _tell(notes=[_how(watched, "with watchfiles")])
-    if first:
-        _tell(changed=sorted(first))
+    if early := (first or set()) | changed_since(since, watched):
+        _tell(changed=sorted(early))
     for paths in changes:
         _tell(changed=sorted(paths))
+
+
+def changed_since(since: int, watched: Watched) -> set[str]:
+    """Return the files that were written or moved here after an instant, in nanoseconds.
+
+    A worker imports its application while this process starts, and may have the code of before.
+    """
+    changed = set()
+    for path, _ in _signatures(watched):
+        with contextlib.suppress(OSError):  # has just gone
+            status = os.stat(path)
+            if max(status.st_mtime_ns, status.st_ctime_ns) > since:
+                changed.add(path)
+    return changed
 
 
 def polled(watched: Watched, delay: float, leash: Leash) -> Iterator[set[str]]:

@@ -14,7 +14,7 @@ import pytest
 from tests.support.processes import alive
 from tests.support.waiting import eventually
 from uvicorn_supervisor.reloading.patterns import Watched
-from uvicorn_supervisor.reloading.watching import Leash, Watcher, polled
+from uvicorn_supervisor.reloading.watching import Leash, Watcher, changed_since, polled
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -125,6 +125,48 @@ def test_polling_takes_over_where_watchfiles_fails(
         (tmp_path / "src" / "a.py").write_text("")
 
         eventually(lambda: reading.sees(tmp_path / "src" / "a.py"))
+
+
+# Somebody saves a file when the process has been started, and does not look yet.
+SAVING = """
+import pathlib
+def watch(*folders, stop_event, **options):
+    pathlib.Path(folders[0], "old.py").write_text("22")
+    {then}
+    while not stop_event.wait(0.05):
+        yield set()
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("then", ["pass", "raise OSError('no space')"], ids=BACKENDS)
+def test_what_changes_before_it_looks_is_told(
+    then: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "src").mkdir()
+    (tmp_path / "bin" / "watchfiles.py").write_text(SAVING.format(then=then))
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "bin"))
+
+    with Watcher(Watched(folders=(tmp_path / "src",)), 0.05) as watcher:
+        reading = Reading(watcher)
+        eventually(lambda: reading.sees(tmp_path / "src" / "old.py"))
+
+
+def test_only_what_is_younger_has_changed_since(tmp_path: Path) -> None:
+    old, new = tmp_path / "old.py", tmp_path / "new.py"
+    old.write_text("")
+    since = old.stat().st_ctime_ns
+    watched = Watched(folders=(tmp_path,))
+    assert changed_since(since, watched) == set()
+
+    def moved_here() -> set[str]:
+        (tmp_path / "draft").write_text("")
+        os.utime(tmp_path / "draft", (0, 0))  # as `cp -p` and archives do
+        (tmp_path / "draft").replace(new)
+        return changed_since(since, watched)
+
+    assert eventually(moved_here) == {str(new)}  # when the clock of files has ticked
 
 
 def test_no_thread_is_left_in_the_process_that_forks(tmp_path: Path) -> None:
