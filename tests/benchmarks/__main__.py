@@ -16,10 +16,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from tests.benchmarks import environments, publishing, report
-from tests.benchmarks.client import MISSING
+from tests.benchmarks.client import MISSING, ClientProblem
 from tests.benchmarks.environments import EnvironmentProblem
-from tests.benchmarks.profiling import profile
+from tests.benchmarks.profiling import anatomy, profile
 from tests.benchmarks.rounds import ATTEMPTS, OVERHEAD, PRIMING, Plan, measure_all
+from tests.benchmarks.running import ServerProblem
 from tests.benchmarks.servers import FLOOR, OURS, SERVERS
 from tests.benchmarks.workloads import WORKLOADS
 
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from tests.benchmarks.environments import Environment
+    from tests.benchmarks.profiling import Anatomy
     from tests.benchmarks.servers import Launch
     from tests.benchmarks.workloads import Workload
 
@@ -50,6 +52,7 @@ def arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     add("--floor", action="store_true", help="also measure what is possible at all")
     add("--quick", action="store_true", help=f"few rounds, only {OURS} and {RIVAL}")
     add("--baseline", choices=SERVERS, default=OURS, help=f"ratios by whom [{OURS}]")
+    add("--minutes", type=_count, metavar="N", help="begin no round that would end later [off]")
     add("--budget", type=_count, default=120, metavar="MINUTES", help="for everything [120]")
     add(
         "--quiet",
@@ -59,7 +62,14 @@ def arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
         help=f"repeat a sample (at most {ATTEMPTS} times) while others keep more CPUs busy [off]",
     )
     add("--json", type=Path, metavar="FILE", help="write every sample and result there")
-    add("--report", action="store_true", help="write RESULTS.md and results.svg in this folder")
+    add(
+        "--report",
+        nargs="?",
+        type=Path,
+        const=HERE,
+        metavar="FOLDER",
+        help=f"write RESULTS.md and results.svg there [{HERE.relative_to(environments.CHECKOUT)}]",
+    )
     add("--peers", metavar="PYTHON", help="interpreter that has the other servers [.bench-venv]")
     add("--list", action="store_true", help="list servers and workloads")
     add(
@@ -110,7 +120,8 @@ def _compare(
     print(json.dumps(about, indent=2))
     count = plan.rounds * len(launches) * len(workloads)
     minutes = count * (plan.seconds + OVERHEAD) / 60
-    print(f"{count} samples, about {minutes:.0f} min", file=sys.stderr)
+    most = "" if options.minutes is None else f", or whole rounds in {options.minutes}"
+    print(f"{count} samples, about {minutes:.0f} min{most}", file=sys.stderr)
     samples = measure_all(plan, launches, workloads, _progress)
     for workload in workloads:
         own = [sample for sample in samples if sample.workload == workload.name]
@@ -122,11 +133,30 @@ def _compare(
         document = report.document(samples, workloads, options.baseline, about)
         options.json.write_text(json.dumps(document, indent=1) + "\n")
     if options.report:
-        text = publishing.markdown(samples, workloads, options.baseline, about)
-        HERE.joinpath("RESULTS.md").write_text(text)
+        found = _anatomy(plan, launches, workloads, options.baseline)
+        text = publishing.markdown(samples, workloads, options.baseline, about, found)
+        options.report.joinpath("RESULTS.md").write_text(text)
         picture = publishing.picture(samples, workloads, options.baseline)
-        HERE.joinpath("results.svg").write_text(picture)
+        options.report.joinpath("results.svg").write_text(picture)
     return int(any(sample.problem for sample in samples))
+
+
+def _anatomy(
+    plan: Plan,
+    launches: list[tuple[Launch, Environment | str]],
+    workloads: list[Workload],
+    baseline: str,
+) -> Anatomy | None:
+    """Return where the time of the baseline's requests goes, where they were measured."""
+    environment = {launch.name: theirs for launch, theirs in launches}.get(baseline)
+    workload = WORKLOADS[publishing.PROFILED]
+    if workload not in workloads or environment is None or isinstance(environment, str):
+        return None
+    try:
+        return anatomy(plan, SERVERS[baseline], workload, environment)
+    except (ClientProblem, ServerProblem) as exc:
+        print(f"no profile of {baseline}: {exc}", file=sys.stderr)
+        return None
 
 
 def _chosen(options: argparse.Namespace) -> list[Launch]:
@@ -154,13 +184,16 @@ def _launches(chosen: list[Launch], peers: str | None) -> list[tuple[Launch, Env
 
 def _plan(options: argparse.Namespace) -> Plan:
     times = max(workload.idle_times for workload in WORKLOADS.values())
-    wanted = options.idle * times * (PRIMING + 1) // PRIMING + DESCRIPTORS
+    idle = options.idle * times * (PRIMING + 1) // PRIMING
+    # A workload with more connections than the limit allows has no figure, and says so.
+    wanted = max(idle, *(one.connections for one in WORKLOADS.values())) + DESCRIPTORS
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)  # the servers inherit it
     if soft < wanted:
         limit = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
         resource.setrlimit(resource.RLIMIT_NOFILE, (limit, hard))
         if limit < wanted:
-            options.idle = (limit - DESCRIPTORS) * PRIMING // (PRIMING + 1) // times
+            most = (limit - DESCRIPTORS) * PRIMING // (PRIMING + 1) // times
+            options.idle = min(options.idle, most)
             print(f"only {options.idle} idle connections: limit on open files", file=sys.stderr)
     cpus = sorted(os.sched_getaffinity(0))
     if len(cpus) < 2:
@@ -172,6 +205,7 @@ def _plan(options: argparse.Namespace) -> Plan:
         server_cpu=cpus[0],
         client_cpu=cpus[1] if len(cpus) > 1 else cpus[0],
         budget=options.budget * 60.0,
+        enough=math.inf if options.minutes is None else options.minutes * 60.0,
         quiet=options.quiet,
     )
 

@@ -10,7 +10,8 @@ from tests.benchmarks.report import rows
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from tests.benchmarks.report import Row, Sample
+    from tests.benchmarks.profiling import Anatomy, Function
+    from tests.benchmarks.report import Row, Sample, Spread
     from tests.benchmarks.workloads import Workload
 
 # Of the picture, in pixels.
@@ -39,6 +40,10 @@ HEADINGS: Final = (
 # What the picture shows: few, and different from each other.
 SHOWN: Final = ("plaintext", "headers", "varied", "connect", "fastapi", "ws-echo-64")
 
+# Whose requests are taken apart, and how many functions are shown.
+PROFILED: Final = "plaintext"
+FUNCTIONS: Final = 12
+
 METHOD: Final = """\
 Server CPU time of all processes of a server (user and system) by the number of answers, while one
 client on another CPU keeps it busy; other units where a table says so. Rounds alternate between the
@@ -51,8 +56,12 @@ def markdown(
     workloads: Sequence[Workload],
     baseline: str,
     about: Mapping[str, object],
+    anatomy: Anatomy | None = None,
 ) -> str:
-    """Return the whole report; `about` says what was measured, where and with which versions."""
+    """Return the whole report; `about` says what was measured, where and with which versions.
+
+    `anatomy` is that of the baseline's requests under PROFILED.
+    """
     parts = ["# Results", METHOD, "![CPU time per request](results.svg)", _about(about)]
     for workload in workloads:
         found = rows([one for one in samples if one.workload == workload.name], baseline)
@@ -60,7 +69,38 @@ def markdown(
         parts += [
             f"- {row.server}: {problem}" for row in found for problem in row.problems if problem
         ]
+    if anatomy is not None:
+        own = [one for one in samples if (one.workload, one.server) == (PROFILED, baseline)]
+        value = rows(own, baseline)[0].value if own else None
+        parts += ["## Where a request's time goes", *_where(anatomy, value)]
     return "\n\n".join(parts) + "\n"
+
+
+def _where(anatomy: Anatomy, cost: Spread | None) -> list[str]:
+    """Return the tables of an anatomy; `cost` is what a request costs in µs."""
+    return [
+        f"The baseline under {PROFILED}: the shares of perf's samples and, by them, the parts of "
+        "the median above.",
+        _parts(anatomy.parts, cost) if anatomy.parts else "perf was not installed.",
+        "Python's functions by their own time, as cProfile sees it, which makes small ones dearer "
+        "than they are. What it does not see, such as uvloop's writing, counts for its caller.",
+        _functions(anatomy.functions),
+    ]
+
+
+def _parts(parts: Mapping[str, float], cost: Spread | None) -> str:
+    lines = ["| where | share | µs |", "|---|---:|---:|"]
+    for name, share in parts.items():
+        time = f"{share * cost.median:.2f}" if cost is not None else ""
+        lines.append(f"| {name} | {share:.1%} | {time} |")
+    return "\n".join(lines)
+
+
+def _functions(functions: Sequence[Function]) -> str:
+    lines = ["| function | calls per request | share |", "|---|---:|---:|"]
+    for name, calls, share in functions[:FUNCTIONS]:
+        lines.append(f"| {name} | {calls:.1f} | {share:.1%} |")
+    return "\n".join(lines)
 
 
 def _about(about: Mapping[str, object]) -> str:

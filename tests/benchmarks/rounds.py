@@ -46,6 +46,7 @@ class Plan:
     server_cpu: int | None
     client_cpu: int | None
     budget: float  # seconds for everything
+    enough: float = math.inf  # seconds after which no further round begins
     quiet: float = math.inf  # CPUs that others may keep busy during a sample
 
 
@@ -55,22 +56,23 @@ def measure_all(
     workloads: Sequence[Workload],
     progress: Callable[[Sample], None],
 ) -> list[Sample]:
-    """Return every sample: per workload, round after round, each server in turn.
+    """Return every sample: round after round, per workload each server in turn.
 
     Servers of one round stand next to each other in time, so a noisy minute hits them all; who
     is first changes from round to round. A launch with a text in the place of its environment
-    cannot run, and the text says why. When the time is over, the rest becomes a problem, too.
+    cannot run, and the text says why. When the time is over, the rest becomes a problem, too. No
+    round begins that would not end, if it took as long as the last one, when it is enough.
     """
-    deadline = time.monotonic() + plan.budget
+    start = began = time.monotonic()
     samples: list[Sample] = []
     hopeless: dict[tuple[str, str], str] = {}
-    for workload in workloads:
-        for number in range(plan.rounds):
-            first = number % len(launches)
+    for number in range(plan.rounds):
+        first = number % len(launches)
+        for workload in workloads:
             for launch, environment in [*launches[first:], *launches[:first]]:
                 key = (launch.name, workload.name)
                 problem = environment if isinstance(environment, str) else hopeless.get(key, "")
-                if not problem and time.monotonic() > deadline:
+                if not problem and time.monotonic() > start + plan.budget:
                     problem = "the time for the whole run was over (--budget)"
                 if problem or isinstance(environment, str):
                     sample = Sample(
@@ -82,6 +84,10 @@ def measure_all(
                         hopeless[key] = sample.problem  # it did not serve: once is enough
                 samples.append(sample)
                 progress(sample)
+        now = time.monotonic()
+        if now + (now - began) > start + plan.enough:
+            break
+        began = now
     return samples
 
 

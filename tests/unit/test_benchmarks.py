@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree
 
 import pytest
 
-from tests.benchmarks import client, measure, publishing, report
+from tests.benchmarks import client, measure, profiling, publishing, report
+from tests.benchmarks.profiling import Anatomy, Function
 from tests.benchmarks.report import Sample, Spread
 from tests.benchmarks.rounds import Plan, measure_all
 from tests.benchmarks.servers import SERVERS, Target
@@ -231,6 +232,16 @@ def test_what_cannot_run_is_reported_in_every_round_and_the_order_alternates() -
     assert {s.problem for s in samples} == {"no pip"}
 
 
+def test_no_round_begins_that_would_end_too_late() -> None:
+    launches: list[tuple[Launch, Environment | str]] = [(SERVERS["uvicorn"], "no pip")]
+    plan = Plan(
+        rounds=9, seconds=1, idle=1, server_cpu=None, client_cpu=None, budget=60, enough=0.0
+    )
+    workloads = [PLAINTEXT, WORKLOADS["unix"]]
+    samples = measure_all(plan, launches, workloads, lambda _: None)
+    assert [(s.workload, s.round) for s in samples] == [("plaintext", 0), ("unix", 0)]
+
+
 @pytest.mark.parametrize("launch", SERVERS.values(), ids=SERVERS)
 def test_commands_say_where_to_listen_what_to_serve_and_where_to_log(launch: Launch) -> None:
     quiet = launch.command(Target(1234, "apps:plaintext", None))
@@ -292,6 +303,55 @@ def test_the_report_shows_tails_where_they_were_taken(measured: list[Sample]) ->
         ["p99 ms", "max ms"],
     ]
     assert text.rstrip().endswith("| 1.00 | 10.00 |")  # the longest of all rounds
+
+
+def test_time_is_parted_by_whose_code_runs() -> None:
+    lines = [
+        "    60.45%  [kernel.kallsyms]",
+        "    30.00%  libpython3.13.so.1.0  ",
+        "     3.75%  loop.cpython-313-x86_64-linux-gnu.so",
+        "     2.50%  parser.cpython-313-x86_64-linux-gnu.so",
+        "     1.50%  libc.so.6",
+        "     0.50%  ld-linux-x86-64.so.2",
+        "     0.25%  python3.13",
+        "     0.05%  something.so",
+    ]
+    assert profiling.parts(lines) == pytest.approx(
+        {
+            "the kernel": 0.6045,
+            "Python's interpreter": 0.3025,
+            "uvloop": 0.0375,
+            "httptools": 0.025,
+            "libc": 0.02,
+            "other": 0.0005,
+        }
+    )
+    assert profiling.parts(["The perf.data file has no samples!"]) == {}
+
+
+def test_functions_that_only_some_requests_call_are_no_part_of_one() -> None:
+    stats: dict[tuple[str, int, str], tuple[Any, ...]] = {
+        ("/srv/cycle.py", 414, "respond"): (100, 100, 3.0, 4.0, {}),
+        ("~", 0, "<method 'get' of 'dict' objects>"): (250, 250, 1.0, 1.0, {}),
+        ("/lib/threading.py", 953, "start"): (1, 2, 60.0, 60.0, {}),
+    }
+    assert profiling.functions(stats, 100) == [
+        Function("cycle.py respond", 1.0, 0.75),
+        Function("method 'get' of 'dict' objects", 2.5, 0.25),
+    ]
+
+
+def test_the_report_says_where_the_time_of_a_request_goes(measured: list[Sample]) -> None:
+    about = {"checkout": "", "python": "", "machine": "", "command": "", "versions": {}}
+    anatomy = Anatomy({"the kernel": 0.6, "uvloop": 0.4}, [Function("cycle.py respond", 1.0, 0.75)])
+
+    text = publishing.markdown(measured, [PLAINTEXT], "ours", about, anatomy)
+
+    assert "| the kernel | 60.0% | 6.60 |" in text  # of 11 µs
+    assert "| cycle.py respond | 1.0 | 75.0% |" in text
+    assert "perf was not installed" in publishing.markdown(
+        measured, [PLAINTEXT], "ours", about, Anatomy({}, [])
+    )
 
 
 def test_the_picture_is_xml_with_a_bar_for_each_figure(measured: list[Sample]) -> None:

@@ -30,6 +30,6 @@ def keep_loaded() -> None:
 
 
 def let_go() -> None:
-    """Let Python's end find it all again: it calls `__del__` of what modules hold, flushes files."""
+    """Let Python's end find it all again, call `__del__` of what modules hold, and flush files."""
     if hasattr(gc, "unfreeze"):
         gc.unfreeze()
