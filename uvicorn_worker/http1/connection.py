@@ -191,6 +191,8 @@ class HTTPConnection(Flow):
         if phase is IDLE:
             again = self._again
             if again is not None and data.startswith(again.head) and self._partial is None:
+                if again.scope is None:
+                    again.scope = self.state.scopes.template(again, self.peer, self.local)
                 self._request_received(again, data[len(again.head) :])
             else:
                 self._head_received(data)

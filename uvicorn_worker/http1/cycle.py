@@ -353,7 +353,7 @@ class RequestCycle:
         state = self._state
         if kind == "http.response.body":
             if state is HEAD:
-                if message.get("more_body", False) or self._trailers:
+                if message.get("more_body") or self._trailers:
                     self._begin(message)
                 else:
                     self._respond(message.get("body", b""))
@@ -365,7 +365,7 @@ class RequestCycle:
         elif kind == "http.response.start" and state is START:
             self.status = status = message["status"]
             self._head = read_head(status, message.get("headers", ()))
-            if message.get("trailers", False):
+            if message.get("trailers"):
                 self._expect_trailers()
             self._state = HEAD
             return

@@ -96,6 +96,7 @@ class RequestReader:
             self._check_sizes(head)
         request = Request()
         request.head = head
+        request.scope = None
         if self._unfold:
             head = _unfold(head)
         end = head.find(b"\r\n")

@@ -7,7 +7,7 @@ parser, with the status that they name. `reader` takes heads apart, `partial` co
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from uvicorn_worker.errors import BadRequest
 
@@ -60,12 +60,12 @@ class Request:
     and `query` are its parts as bytes, not decoded, `path_text` is the path decoded. `length` is
     the body's length in bytes, 0 for none, CHUNKED for a chunked one. `notable`: some fields are
     for the forwarding policy, or have a `_` in their name. `fields` are the headers by name, while
-    the head is being read.
+    the head is being read. `scope` is a template of the scope, where the request has come again.
     """
 
     __slots__ = ("expects_continue", "fields", "head", "headers", "http11", "keep_alive", "length",
-                 "method", "notable", "path", "path_text", "query", "target",
-                 "upgrade")  # fmt: skip
+                 "method", "notable", "path", "path_text", "query", "scope",
+                 "target", "upgrade")  # fmt: skip
 
     head: bytes
     method: str
@@ -81,6 +81,7 @@ class Request:
     notable: bool
     expects_continue: bool
     upgrade: bytes
+    scope: dict[str, Any] | None
 
 
 def accept_version(request: Request, version: bytes, head: bytes, *, any_minor: bool) -> bytes:

@@ -15,6 +15,7 @@ HTTP_EXTENSIONS: Final[dict[str, dict[str, Any]]] = {
     "http.response.trailers": {},
     "http.response.pathsend": {},
 }
+ASGI: Final = {"version": ASGI_VERSION, "spec_version": HTTP_SPEC_VERSION}
 # HTTP/1.0 has no interim responses and no trailer sections.
 HTTP10_EXTENSIONS: Final[dict[str, dict[str, Any]]] = {"http.response.pathsend": {}}
 
@@ -56,24 +57,29 @@ class ScopeBuilder:
 
     def http(self, request: Request, client: Address, server: Address) -> dict[str, Any]:
         """Return the scope of an HTTP request (ASGI HTTP 2.4, connection scope)."""
+        template = request.scope
+        scope = self.template(request, client, server) if template is None else template.copy()
+        # Applications may change what is in it.
+        scope["asgi"] = ASGI.copy()
+        scope["headers"] = request.headers.copy()
+        scope["state"] = self._state.copy()
+        scope["extensions"] = (HTTP_EXTENSIONS if request.http11 else HTTP10_EXTENSIONS).copy()
+        return scope
+
+    def template(self, request: Request, client: Address, server: Address) -> dict[str, Any]:
+        """Return what all scopes of one request on one connection have in common."""
         scope = self._template.copy()
         raw_path = request.path
         path = request.path_text
         if self._path_prefix:
             raw_path = self._raw_path_prefix + raw_path
             path = self._path_prefix + path
-        scope["asgi"] = {"version": ASGI_VERSION, "spec_version": HTTP_SPEC_VERSION}
+        if not request.http11:
+            scope["http_version"] = "1.0"
         scope["method"] = request.method
         scope["path"] = path
         scope["raw_path"] = raw_path
         scope["query_string"] = request.query
-        scope["headers"] = request.headers.copy()
         scope["client"] = client
         scope["server"] = server
-        scope["state"] = self._state.copy()
-        if request.http11:
-            scope["extensions"] = HTTP_EXTENSIONS.copy()
-        else:
-            scope["http_version"] = "1.0"
-            scope["extensions"] = HTTP10_EXTENSIONS.copy()
         return scope

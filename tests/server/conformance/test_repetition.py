@@ -19,12 +19,16 @@ CHUNKED = b"5\r\nhello\r\n0\r\n\r\n"
 async def spoil(call: Call) -> None:
     """Change everything in the scope that can be changed, and answer."""
     call.notes["headers"] = list(call.scope["headers"])
-    call.notes["state"] = dict(call.scope["state"])
-    call.notes["extensions"] = sorted(call.scope["extensions"])
-    call.scope["headers"].clear()
+    call.notes["others"] = {
+        key: sorted(part) if isinstance(part, dict) else part
+        for key, part in call.scope.items()
+        if key != "headers"
+    }
+    for part in call.scope.values():
+        if isinstance(part, list | dict):
+            part.clear()
     call.scope["state"]["spoiled"] = True
-    call.scope["extensions"].clear()
-    call.scope["path"] = "/spoiled"
+    call.scope.update(path="/spoiled", client=None, query_string=b"spoiled", spoiled=True)
     await call.read()
     await call.answer(b"ok")
 
