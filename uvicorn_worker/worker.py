@@ -33,7 +33,7 @@ from uvicorn_worker.gunicorn.tls import make_tls
 from uvicorn_worker.loops import clean_up, new_event_loop
 from uvicorn_worker.process.heap import keep_inherited
 from uvicorn_worker.proxies.headers import trust_summary
-from uvicorn_worker.scoreboard import Neighbours
+from uvicorn_worker.scoreboard.neighbours import Neighbours
 from uvicorn_worker.service import Service
 from uvicorn_worker.sockets.balance import Balance
 
@@ -153,7 +153,7 @@ class UvicornWorker(SignalledWorker):
 
     def _cannot_boot(self, exc: Exception) -> NoReturn:
         """End a worker that cannot serve, and the whole server with it if none ever could."""
-        if self.board.ever_ready:
+        if self.board.boots.ever_ready:
             self._boot_later(exc)
         self._wait_for_orders(min(QUEUE_STEP * (self.age - 1), QUEUE_LONGEST))
         if not isinstance(exc, WorkerError) and not self.booted:
@@ -167,7 +167,7 @@ class UvicornWorker(SignalledWorker):
         Exit code 3 or 4 would end the whole server. The next worker may have better luck after a
         pause; the siblings go on serving.
         """
-        pause = self.board.boot_failed(time.monotonic())
+        pause = self.board.boots.failed(time.monotonic())
         if self.cfg.reload:
             pause = min(pause, RELOAD_PAUSE)
         self.log.error(

@@ -55,7 +55,7 @@ from uvicorn_supervisor.workers.nursery import Nursery
 from uvicorn_worker.logs.setup import reopen_logs
 from uvicorn_worker.metrics.figures import lag_of
 from uvicorn_worker.metrics.heritage import bequeath, inherit, make_rooms
-from uvicorn_worker.scoreboard import Scoreboard
+from uvicorn_worker.scoreboard.board import Scoreboard
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -67,7 +67,7 @@ if TYPE_CHECKING:
     from uvicorn_supervisor.holdings.place import Place
     from uvicorn_supervisor.mailbox import HasFileno, Mailbox
     from uvicorn_supervisor.system import System
-    from uvicorn_worker.scoreboard import SlotView
+    from uvicorn_worker.scoreboard.memory import SlotView
 
 TICK: Final = 1.0  # seconds between looks at the scoreboard, at most
 

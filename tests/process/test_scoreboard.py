@@ -13,10 +13,13 @@ import pytest
 
 from tests.support.waiting import eventually
 from uvicorn_worker.lease import is_alive
-from uvicorn_worker.scoreboard import BOOTING, DRAINING, EXITED, READY, Scoreboard, Slot
+from uvicorn_worker.scoreboard.board import Scoreboard
+from uvicorn_worker.scoreboard.phases import BOOTING, DRAINING, EXITED, READY
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+    from uvicorn_worker.scoreboard.slots import Slot
 
 
 class Children:
@@ -108,7 +111,7 @@ def test_the_master_and_siblings_see_what_workers_say(children: Children) -> Non
     eventually(lambda: board.ready_siblings(me) == 3)
     assert [view.pid for view in board.views()] == [os.getpid(), *pids]
     assert [(v.in_flight, v.connections, v.total) for v in board.views()[1:]] == [(1, 2, 3)] * 3
-    assert board.ever_ready
+    assert board.boots.ever_ready
 
     seen_by_child = os.pipe()
 
@@ -186,8 +189,8 @@ def test_failed_boots_are_counted_over_processes(children: Children) -> None:
 
     def fail(now: float, pause: float) -> Callable[[], None]:
         def run() -> None:
-            assert board.boot_failed(now) == pause
-            assert not board.ever_ready
+            assert board.boots.failed(now) == pause
+            assert not board.boots.ever_ready
 
         return run
 
@@ -200,8 +203,8 @@ def test_failed_boots_are_counted_over_processes(children: Children) -> None:
 
     slot = reserve(board, 1)
     assert children.wait(children.start(boot)) == 0
-    assert board.ever_ready
-    assert board.boot_failed(110.0) == 1.0
+    assert board.boots.ever_ready
+    assert board.boots.failed(110.0) == 1.0
 
 
 def test_readers_never_see_half_a_number(children: Children) -> None:
@@ -262,7 +265,7 @@ def test_a_slot_that_changes_hands_never_shows_a_mixture(children: Children) -> 
             return
 
     pid = children.start(change)
-    eventually(lambda: board.ever_ready)
+    eventually(lambda: board.boots.ever_ready)
 
     def look() -> bool:
         ready = 0

@@ -23,7 +23,8 @@ from tests.support.serving import serve
 from tests.support.waiting import eventually
 from uvicorn_worker.metrics import layout
 from uvicorn_worker.metrics.figures import Figures, read
-from uvicorn_worker.scoreboard import READY, Scoreboard
+from uvicorn_worker.scoreboard.board import Scoreboard
+from uvicorn_worker.scoreboard.phases import READY
 
 if TYPE_CHECKING:
     from uvicorn_worker.asgi import Address, Receive, Scope, Send

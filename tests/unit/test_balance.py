@@ -6,7 +6,9 @@ import os
 
 import pytest
 
-from uvicorn_worker.scoreboard import FRESH, Neighbours, Phase, Scoreboard
+from uvicorn_worker.scoreboard.board import FRESH, Scoreboard
+from uvicorn_worker.scoreboard.neighbours import Neighbours
+from uvicorn_worker.scoreboard.phases import Phase
 from uvicorn_worker.sockets.balance import (
     DISTRUST,
     LOOK,

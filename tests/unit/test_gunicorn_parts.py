@@ -20,7 +20,8 @@ from uvicorn_worker.errors import ConfigError
 from uvicorn_worker.gunicorn import masters
 from uvicorn_worker.gunicorn.tls import make_tls
 from uvicorn_worker.process.orders import Orders, Term
-from uvicorn_worker.scoreboard import Phase, Scoreboard
+from uvicorn_worker.scoreboard.board import Scoreboard
+from uvicorn_worker.scoreboard.phases import Phase
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -143,7 +144,7 @@ def test_a_worker_is_irreplaceable_when_boots_fail_and_nobody_else_serves() -> N
     family = masters.Siblings(board, own)
     assert not family.irreplaceable()
 
-    board.boot_failed(100.0)
+    board.boots.failed(100.0)
     assert family.irreplaceable()
 
     other.set_phase(Phase.KEPT)

@@ -13,8 +13,8 @@ from uvicorn_worker.metrics import heritage
 from uvicorn_worker.metrics.figures import Figures, read
 from uvicorn_worker.metrics.heritage import MARK, bequeath, inherit, make_rooms
 from uvicorn_worker.metrics.meter import Meter
-from uvicorn_worker.rooms import NO_DESCRIPTOR, Rooms
-from uvicorn_worker.scoreboard import SLOTS, Scoreboard
+from uvicorn_worker.scoreboard.board import SLOTS, Scoreboard
+from uvicorn_worker.scoreboard.rooms import NO_DESCRIPTOR, Rooms
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -20,11 +20,14 @@ from uvicorn_worker.metrics.figures import Figures, read, resident
 from uvicorn_worker.metrics.layout import DURATIONS, LAGS, METHODS, ROW, STATUSES, bucket
 from uvicorn_worker.metrics.meter import WINDOW, Meter
 from uvicorn_worker.metrics.queueing import waited
-from uvicorn_worker.rooms import ROOM
-from uvicorn_worker.scoreboard import READY, Scoreboard, Slot
+from uvicorn_worker.scoreboard.board import Scoreboard
+from uvicorn_worker.scoreboard.phases import READY
+from uvicorn_worker.scoreboard.rooms import ROOM
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from uvicorn_worker.scoreboard.slots import Slot
 
 OURS = os.getpid()
 NOBODY = 2**22 + 17  # a process id that Linux never gives

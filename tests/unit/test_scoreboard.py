@@ -11,20 +11,18 @@ from typing import TYPE_CHECKING
 import pytest
 
 from uvicorn_worker.lease import is_alive
-from uvicorn_worker.scoreboard import (
+from uvicorn_worker.scoreboard.board import FRESH, RESERVED, Scoreboard
+from uvicorn_worker.scoreboard.phases import (
     BOOTING,
     DRAINING,
     EXITED,
     FAILED,
     FREE,
-    FRESH,
     KEPT,
     READY,
-    RESERVED,
     Phase,
-    Scoreboard,
-    Slot,
 )
+from uvicorn_worker.scoreboard.slots import Slot
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -160,7 +158,7 @@ def test_a_worker_whose_reservation_was_given_away_claims_nothing() -> None:
     late.set_phase(READY)
 
     assert (new.snapshot().pid, new.snapshot().phase) == (0, BOOTING)
-    assert not board.ever_ready
+    assert not board.boots.ever_ready
 
 
 def test_a_slot_that_nobody_claimed_is_not_written_to() -> None:
@@ -307,7 +305,7 @@ def test_pauses_double_up_to_thirty_seconds() -> None:
     board = Scoreboard(1)
     now, pauses = 100.0, []
     for _ in range(8):
-        pauses.append(board.boot_failed(now))
+        pauses.append(board.boots.failed(now))
         now += pauses[-1] + 0.2
 
     assert pauses == [1, 2, 4, 8, 16, 30, 30, 30]
@@ -316,35 +314,35 @@ def test_pauses_double_up_to_thirty_seconds() -> None:
 def test_workers_that_fail_together_wait_together() -> None:
     board = Scoreboard(1)
 
-    assert [board.boot_failed(100.0 + n / 10) for n in range(4)] == [1, 1, 1, 1]
-    assert [board.boot_failed(101.2 + n / 10) for n in range(4)] == [2, 2, 2, 2]
-    assert [board.boot_failed(103.5 + n / 10) for n in range(4)] == [4, 4, 4, 4]
+    assert [board.boots.failed(100.0 + n / 10) for n in range(4)] == [1, 1, 1, 1]
+    assert [board.boots.failed(101.2 + n / 10) for n in range(4)] == [2, 2, 2, 2]
+    assert [board.boots.failed(103.5 + n / 10) for n in range(4)] == [4, 4, 4, 4]
 
 
 def test_pauses_start_again_after_a_success_or_a_long_time() -> None:
     board = Scoreboard(1)
     for now in (0.0, 10.0, 20.0):
-        board.boot_failed(now)
-    assert not board.ever_ready
+        board.boots.failed(now)
+    assert not board.boots.ever_ready
 
-    board.boot_succeeded()
-    assert board.ever_ready
-    assert board.boot_failed(30.0) == 1
-    assert board.boot_failed(40.0) == 2
-    assert board.boot_failed(40.0 + 1000) == 1
+    board.boots.succeeded()
+    assert board.boots.ever_ready
+    assert board.boots.failed(30.0) == 1
+    assert board.boots.failed(40.0) == 2
+    assert board.boots.failed(40.0 + 1000) == 1
 
 
 def test_the_first_worker_that_is_ready_is_remembered() -> None:
     board = Scoreboard(2)
     slot = claimed(board, BOOTING)
-    board.boot_failed(100.0)
-    assert not board.ever_ready
+    board.boots.failed(100.0)
+    assert not board.boots.ever_ready
 
     slot.set_phase(READY)
     slot.set_phase(EXITED)
 
-    assert board.ever_ready
-    assert board.boot_failed(110.0) == 1
+    assert board.boots.ever_ready
+    assert board.boots.failed(110.0) == 1
 
 
 def test_is_alive() -> None:
@@ -358,25 +356,25 @@ def test_is_alive() -> None:
 def test_that_the_last_boot_failed_is_known_until_one_succeeds() -> None:
     board = Scoreboard(2)
     slot = claimed(board, BOOTING)
-    assert not board.last_boot_failed
+    assert not board.boots.last_failed
 
-    board.boot_failed(100.0)
+    board.boots.failed(100.0)
     slot.set_phase(KEPT)
-    assert board.last_boot_failed
+    assert board.boots.last_failed
 
     claimed(board, READY)
-    assert not board.last_boot_failed
+    assert not board.boots.last_failed
 
 
 def test_a_worker_that_stays_after_all_has_not_booted() -> None:
     board = Scoreboard(1)
     slot = claimed(board, READY)
-    board.boot_failed(100.0)
+    board.boots.failed(100.0)
 
     slot.set_phase(DRAINING)
     slot.set_phase(READY)
 
-    assert board.last_boot_failed
+    assert board.boots.last_failed
 
 
 @pytest.mark.parametrize(
@@ -388,7 +386,7 @@ def test_a_worker_that_stays_after_all_has_not_booted() -> None:
         (DRAINING, NOBODY, 199.0, False),  # was killed: its place is found when the next one comes
         (EXITED, NOBODY, 199.0, True),  # the master is about to fork the next one
         (EXITED, NOBODY, 1.0, False),
-        (FAILED, OURS, 0.0, False),  # counted elsewhere: see `boot_failed`
+        (FAILED, OURS, 0.0, False),  # counted elsewhere: see `Boots.failed`
     ],
     ids=range(7),  # process ids differ from run to run
 )

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     import socket
     from collections.abc import MutableMapping
 
-    from uvicorn_worker.scoreboard import Scoreboard
+    from uvicorn_worker.scoreboard.board import Scoreboard
 
 OPTION: Final = "UVICORN_METRICS"
 

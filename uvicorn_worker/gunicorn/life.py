@@ -18,7 +18,7 @@ from uvicorn_worker.loops import CLEAN_UP
 from uvicorn_worker.process.departure import Departure, Leaving
 from uvicorn_worker.process.leaving import Budget, Why
 from uvicorn_worker.process.news import News
-from uvicorn_worker.scoreboard import Phase
+from uvicorn_worker.scoreboard.phases import Phase
 
 if TYPE_CHECKING:
     import threading

@@ -13,10 +13,14 @@ from __future__ import annotations
 import os
 import signal
 import time
-from typing import Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from uvicorn_worker.process.family import Family
-from uvicorn_worker.scoreboard import Phase, Scoreboard, Slot
+from uvicorn_worker.scoreboard.board import Scoreboard
+from uvicorn_worker.scoreboard.phases import Phase
+
+if TYPE_CHECKING:
+    from uvicorn_worker.scoreboard.slots import Slot
 
 # What somebody may send to a worker that has just been forked.
 HELD_BACK: Final = (
@@ -122,7 +126,7 @@ class Siblings(Family):
 
     def irreplaceable(self) -> bool:
         """Return whether nobody else serves, and whoever would replace this worker cannot boot."""
-        return self._board.last_boot_failed and not self.ready()
+        return self._board.boots.last_failed and not self.ready()
 
     def awaited(self) -> bool:
         """Return whether nobody else serves, but others are on their way to it or from it."""

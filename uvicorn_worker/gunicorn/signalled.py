@@ -25,7 +25,7 @@ from uvicorn_worker.process.guard import Guard
 from uvicorn_worker.process.interruption import Interruption
 from uvicorn_worker.process.leaving import Budget
 from uvicorn_worker.process.orders import Orders
-from uvicorn_worker.scoreboard import Phase
+from uvicorn_worker.scoreboard.phases import Phase
 
 if TYPE_CHECKING:
     import asyncio

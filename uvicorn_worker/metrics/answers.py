@@ -16,7 +16,7 @@ from uvicorn_worker.metrics.figures import read
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from uvicorn_worker.scoreboard import Scoreboard
+    from uvicorn_worker.scoreboard.board import Scoreboard
 
 PATHS: Final = ("/metrics", "/livez", "/readyz")
 

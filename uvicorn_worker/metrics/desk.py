@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from uvicorn_worker.asgi import Application, Receive, Scope, Send
     from uvicorn_worker.metrics.answers import Answers
-    from uvicorn_worker.scoreboard import Scoreboard
+    from uvicorn_worker.scoreboard.board import Scoreboard
     from uvicorn_worker.state import Log
 
 CONFIG: Final = ServerConfig(

@@ -14,12 +14,13 @@ from typing import TYPE_CHECKING, Final
 from uvicorn_worker.lease import is_alive
 from uvicorn_worker.metrics import layout
 from uvicorn_worker.metrics.layout import DURATIONS, LAGS, METHODS, REASONS, ROW, STATUSES
-from uvicorn_worker.scoreboard import KEPT, READY, Phase
+from uvicorn_worker.scoreboard.phases import KEPT, READY, Phase
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from uvicorn_worker.scoreboard import Scoreboard, SlotView
+    from uvicorn_worker.scoreboard.board import Scoreboard
+    from uvicorn_worker.scoreboard.memory import SlotView
 
 PAGE: Final = resource.getpagesize()
 

@@ -13,8 +13,8 @@ from zlib import crc32
 
 from uvicorn_worker.lease import is_alive
 from uvicorn_worker.metrics import layout
-from uvicorn_worker.rooms import NO_DESCRIPTOR, PAST, ROOM, Rooms
-from uvicorn_worker.scoreboard import SLOTS
+from uvicorn_worker.scoreboard.board import SLOTS
+from uvicorn_worker.scoreboard.rooms import NO_DESCRIPTOR, PAST, ROOM, Rooms
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

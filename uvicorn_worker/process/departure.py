@@ -10,13 +10,13 @@ import time
 from typing import TYPE_CHECKING, Final, Protocol
 
 from uvicorn_worker.process.leaving import RELOAD_TIMEOUT, Budget, Shedding, Why
-from uvicorn_worker.scoreboard import Phase
+from uvicorn_worker.scoreboard.phases import Phase
 
 if TYPE_CHECKING:
     from uvicorn_worker.process.family import Family
     from uvicorn_worker.process.news import News
     from uvicorn_worker.process.orders import Orders
-    from uvicorn_worker.scoreboard import Slot
+    from uvicorn_worker.scoreboard.slots import Slot
     from uvicorn_worker.service import Service
 
 # A stop reaches all workers within milliseconds: look at the others when it has reached them too.

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from uvicorn_worker.scoreboard import Phase
+from uvicorn_worker.scoreboard.phases import Phase
 
 if TYPE_CHECKING:
-    from uvicorn_worker.scoreboard import Scoreboard, Slot
+    from uvicorn_worker.scoreboard.board import Scoreboard
+    from uvicorn_worker.scoreboard.slots import Slot
 
 
 class Family:

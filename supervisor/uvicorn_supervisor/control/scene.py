@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from uvicorn_supervisor.decisions.pool import Pool
     from uvicorn_supervisor.workers.bulletin import Bulletin
     from uvicorn_worker.logs.levels import Levels
-    from uvicorn_worker.scoreboard import Scoreboard
+    from uvicorn_worker.scoreboard.board import Scoreboard
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

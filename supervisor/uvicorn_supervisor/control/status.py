@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from uvicorn_supervisor.decisions.lifecycle import Worker
     from uvicorn_supervisor.decisions.pool import Pool
-    from uvicorn_worker.scoreboard import SlotView
+    from uvicorn_worker.scoreboard.memory import SlotView
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -21,7 +21,7 @@ from uvicorn_supervisor.decisions.messages import (
     Resize,
 )
 from uvicorn_supervisor.observation.examine import judge
-from uvicorn_worker.scoreboard import Phase
+from uvicorn_worker.scoreboard.phases import Phase
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,7 +31,8 @@ if TYPE_CHECKING:
     from uvicorn_supervisor.decisions.pool import Pool
     from uvicorn_supervisor.observation.examine import Look
     from uvicorn_supervisor.system import System
-    from uvicorn_worker.scoreboard import Scoreboard, SlotView
+    from uvicorn_worker.scoreboard.board import Scoreboard
+    from uvicorn_worker.scoreboard.memory import SlotView
 
 SAMPLE_AGE: Final = 3.0  # seconds after which memory is looked at again, for who asks
 SAMPLING: Final = 0.05  # seconds of a second, for all workers together

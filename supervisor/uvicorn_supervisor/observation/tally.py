@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 from uvicorn_supervisor.decisions.lifecycle import SILENT, STOPPED
 from uvicorn_worker.errors import EXIT_APP_EXITED
 from uvicorn_worker.metrics.layout import REASONS, RESTARTS
-from uvicorn_worker.rooms import MASTER
+from uvicorn_worker.scoreboard.rooms import MASTER
 
 if TYPE_CHECKING:
     from uvicorn_supervisor.decisions.lifecycle import Worker
-    from uvicorn_worker.scoreboard import Scoreboard
+    from uvicorn_worker.scoreboard.board import Scoreboard
 
 
 class Tally:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from uvicorn_supervisor.decisions.pool import Pool
     from uvicorn_supervisor.holdings.place import Place
-    from uvicorn_worker.scoreboard import Scoreboard
+    from uvicorn_worker.scoreboard.board import Scoreboard
 
 
 class Systemd:

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from uvicorn_supervisor.workers.once import Once
     from uvicorn_worker.asgi import Application
     from uvicorn_worker.logs.levels import Levels
-    from uvicorn_worker.scoreboard import Scoreboard, Slot
+    from uvicorn_worker.scoreboard.board import Scoreboard
+    from uvicorn_worker.scoreboard.slots import Slot
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -41,7 +41,8 @@ from uvicorn_worker.process.interruption import Interruption
 from uvicorn_worker.process.leaving import Budget
 from uvicorn_worker.process.news import News
 from uvicorn_worker.process.orders import Orders
-from uvicorn_worker.scoreboard import Neighbours, Phase
+from uvicorn_worker.scoreboard.neighbours import Neighbours
+from uvicorn_worker.scoreboard.phases import Phase
 from uvicorn_worker.service import Service
 from uvicorn_worker.sockets.balance import Balance
 from uvicorn_worker.sockets.lanes import Lanes
@@ -156,7 +157,7 @@ class Worker:
                 return EXIT_STOPPED
             self.plan.line.say(FAILED, self.slot.generation, str(exc))
             # Before any has been ready they all fail for one reason: one of them is enough.
-            if self.plan.board.ever_ready or self.plan.complaint.take():
+            if self.plan.board.boots.ever_ready or self.plan.complaint.take():
                 say_why(exc)
             return exit_code(exc)
 

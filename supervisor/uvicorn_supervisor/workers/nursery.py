@@ -34,7 +34,8 @@ if TYPE_CHECKING:
     from uvicorn_supervisor.hooks import Hooks
     from uvicorn_supervisor.mailbox import Mailbox
     from uvicorn_supervisor.system import Died, System
-    from uvicorn_worker.scoreboard import Scoreboard, Slot
+    from uvicorn_worker.scoreboard.board import Scoreboard
+    from uvicorn_worker.scoreboard.slots import Slot
 
 FIRST: Final = 1  # the number of a supervisor's first release
 

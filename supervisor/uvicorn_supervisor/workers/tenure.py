@@ -15,7 +15,7 @@ from uvicorn_worker.logs.setup import reopen_logs
 from uvicorn_worker.loops import CLEAN_UP
 from uvicorn_worker.process.departure import SETTLE, Departure, Leaving
 from uvicorn_worker.process.leaving import Why
-from uvicorn_worker.scoreboard import Phase
+from uvicorn_worker.scoreboard.phases import Phase
 
 if TYPE_CHECKING:
     import logging

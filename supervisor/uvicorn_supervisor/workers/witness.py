@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from types import FrameType
 
     from uvicorn_worker.diagnostics.reports import Reports
-    from uvicorn_worker.scoreboard import Slot
+    from uvicorn_worker.scoreboard.slots import Slot
 
     Doing = tuple[asyncio.AbstractEventLoop | None, Iterable[Any]]
 

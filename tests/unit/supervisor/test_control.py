@@ -21,7 +21,7 @@ from uvicorn_supervisor.workers.bulletin import Bulletin
 from uvicorn_supervisor.workers.line import REPORT, Line, Word
 from uvicorn_worker.logs.levels import Levels
 from uvicorn_worker.logs.setup import LOGGERS
-from uvicorn_worker.scoreboard import Scoreboard
+from uvicorn_worker.scoreboard.board import Scoreboard
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -18,7 +18,7 @@ from uvicorn_supervisor.holdings.handover import NOTHING_WISHED, Wishes
 from uvicorn_supervisor.loop import TICK, Supervisor
 from uvicorn_supervisor.observation.cgroups import Counts
 from uvicorn_supervisor.system import Died
-from uvicorn_worker.scoreboard import Phase
+from uvicorn_worker.scoreboard.phases import Phase
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -9,7 +9,7 @@ import pytest
 from uvicorn_supervisor.decisions.lifecycle import READY, SILENT, STOPPED, Worker
 from uvicorn_supervisor.observation.tally import Tally, reason_of
 from uvicorn_worker.metrics.figures import read
-from uvicorn_worker.scoreboard import Scoreboard
+from uvicorn_worker.scoreboard.board import Scoreboard
 
 
 def ended(**fields: Any) -> Worker:

@@ -1,0 +1,1 @@
+"""What the workers of one master know of one another: memory that they share."""
