@@ -28,7 +28,7 @@ async def spoil(call: Call) -> None:
         if isinstance(part, list | dict):
             part.clear()
     call.scope["state"]["spoiled"] = True
-    call.scope.update(path="/spoiled", client=None, query_string=b"spoiled", spoiled=True)
+    call.scope.update(path="/spoiled", server=None, query_string=b"spoiled", spoiled=True)
     await call.read()
     await call.answer(b"ok")
 
