@@ -306,7 +306,7 @@ class Supervisor:
             case Discard(release=release):
                 self._nursery.discard(release)
             case CloseListeners():
-                self._place.stopping()
+                self._place.stopping(accepting=self._pool.limits.drain_delay > 0)
             case Say(level=level, text=text):
                 log.log(LEVELS[level], "%s", text[:1].upper() + text[1:])
             case Exit(code=code):

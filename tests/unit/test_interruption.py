@@ -38,6 +38,19 @@ def interruption() -> Iterator[Interruption]:
         signal.signal(SIGNAL, before)
 
 
+def test_a_signal_that_strikes_nobody_is_for_whoever_had_it(interruption: Interruption) -> None:
+    got: list[int] = []
+    before = signal.signal(AGAIN, lambda sig, frame: got.append(sig))
+    try:
+        interruption.run(lambda: signal.raise_signal(AGAIN))
+        assert got == [AGAIN]
+        with pytest.raises(Interrupted):
+            interruption.run(in_the_open)
+        assert got == [AGAIN]
+    finally:
+        signal.signal(AGAIN, before)
+
+
 class Dying:
     """Its destructor is where the signal comes."""
 

@@ -13,6 +13,7 @@ import signal
 import sys
 import threading
 import time
+from functools import partial
 from typing import TYPE_CHECKING, Final, NoReturn, TypeVar
 
 from uvicorn_worker.errors import EXIT_STOPPED
@@ -73,12 +74,18 @@ class Interruption:
         try:
             self.running = True
             sys.unraisablehook = self._note_ignored
-            signal.signal(AGAIN, lambda sig, frame: self._raise(frame))
+            signal.signal(AGAIN, partial(self._again, before))
             return self._attempt(work)
         finally:
             self.running = False
             sys.unraisablehook = self._hook
             signal.signal(AGAIN, signal.SIG_DFL if before is None else before)
+
+    def _again(self, before: object, sig: int, frame: FrameType | None) -> None:
+        """Strike once more; where nobody has, the signal is for whoever had it `before`."""
+        if not self.struck and callable(before):
+            before(sig, frame)
+        self._raise(frame)
 
     def _attempt(self, work: Callable[[], T]) -> T:
         try:

@@ -5,7 +5,7 @@
                   +----------+----------+--> ABORTED -> KILLED -> STOPPED
 
 FORKING  asked for, has no process yet           until the boot deadline, then KILLED
-STARTING has a process, does not serve yet       until the boot deadline, then ABORTED
+STARTING has a process, does not serve yet       until the boot deadline, then asked, ABORTED
 READY    serves                                  until its loop has not turned for too long
 DRAINING told to go when its work is done        until the end of its time, then ABORTED
 QUITTING told to go now                          for two seconds, then KILLED
@@ -29,6 +29,7 @@ from uvicorn_supervisor.decisions.limits import (
     ABORTING,
     NEVER,
     QUICK,
+    SPEAKING,
     Lifetime,
     Limits,
     draw_lifetime,
@@ -219,9 +220,12 @@ def _overdue(worker: Worker, now: float, limits: Limits) -> Step:
     match worker.state:
         case _ if not worker.pid:
             return _enter(worker, KILLED, "no process in time", NEVER)
+        case WorkerState.STARTING if not worker.late:
+            # Where Python runs, the worker says where it is, and needs not be asked the hard way.
+            asked = replace(worker, late=True, deadline=now + SPEAKING)
+            return asked, [Tell(worker.number, worker.pid, signal.SIGURG)]
         case WorkerState.STARTING:
-            reason = f"not ready within {limits.boot:g} s"
-            return _enter(replace(worker, late=True), ABORTED, reason, now + ABORTING)
+            return _enter(worker, ABORTED, f"not ready within {limits.boot:g} s", now + ABORTING)
         case WorkerState.READY:
             return _silent(worker, now, limits)
         case WorkerState.DRAINING:

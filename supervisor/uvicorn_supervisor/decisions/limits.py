@@ -13,6 +13,7 @@ NEVER: Final = float("inf")
 
 QUICK: Final = 2.0  # for a worker that was told to go now; what Gunicorn gives one, too
 ABORTING: Final = 1.0  # for the report of a worker that is stuck
+SPEAKING: Final = 0.3  # for that of one that is not ready in time, before it is aborted
 
 # Far more than anybody has processors for; each of them takes the supervisor time every second, and
 # with those that boot and drain they have to fit on the scoreboard.

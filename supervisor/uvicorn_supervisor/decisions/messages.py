@@ -236,7 +236,8 @@ class Tell:
     """Send a signal to a worker.
 
     SIGTERM: go when the work is done. SIGQUIT: go now. SIGABRT: say where you are, and end.
-    SIGKILL. SIGUSR1: open the log files again. SIGURG: read the bulletin.
+    SIGKILL. SIGUSR1: open the log files again. SIGURG: read the bulletin, and say where you are
+    if you are not ready in time.
     """
 
     number: int

@@ -171,15 +171,22 @@ class Place:
 
     # -- the end
 
-    def stopping(self) -> None:
-        """Say that nobody will serve here; close the sockets."""
+    def stopping(self, *, accepting: bool) -> None:
+        """Say that nobody will serve here; close the sockets.
+
+        Where the workers are `accepting` for a while, files of UNIX sockets stay until `close`.
+        """
         if self.speaks:
             notify(os.environ, STOPPING)
             stored.forget(self.sockets)
-        self.leave()
+        if accepting:
+            for sock in self.sockets:
+                sock.close()
+        else:
+            self.leave()
 
     def leave(self) -> None:
-        """Close the sockets; workers have their own copies."""
+        """Close the sockets, and remove their files; workers have copies of the former."""
         _close(self.sockets)
         self.sockets.clear()
 

@@ -59,6 +59,10 @@ UNBOUNDED: Final = 10.0**9  # seconds: as good as no limit
 
 INQUIRY: Final = signal.SIGUSR2  # a worker writes its stacks and goes on
 
+# The share of its limit after which a boot is late: the supervisor, which asks then, counts from
+# the fork on.
+LATE: Final = 0.9
+
 ABORT_REPORT: Final = 0.8  # seconds: SIGKILL follows after one
 
 
@@ -105,6 +109,7 @@ class Worker:
             plan.config.timeout_worker_healthcheck,
             self._doing,
         )
+        self._began = time.monotonic()
         self._title = ""
         self._level = 0  # as the bulletin has it; 0: as configured
         self._asked = plan.bulletin.asked(plan.slot.index)
@@ -303,8 +308,12 @@ class Worker:
         self.wake()
 
     def _handle_errand(self, sig: int, frame: FrameType | None) -> None:
-        """Do what is new on the bulletin."""
+        """Do what is new on the bulletin; say where a boot hangs."""
         self._apply_level()
+        booted, limit = time.monotonic() - self._began, self.plan.config.timeout_boot
+        booting = self.slot.snapshot().phase is Phase.BOOTING
+        if booting and limit and booted >= LATE * limit:
+            self._witness.late(frame, booted)
         asked = self.plan.bulletin.asked(self.slot.index)
         if asked != self._asked:
             self._asked = asked

@@ -1,4 +1,4 @@
-"""What a worker says of itself while its event loop does not turn, once each.
+"""What a worker says of itself while its event loop does not turn, or is not there in time.
 
 At half of what it may be silent: where it is, and for whom. Before its end: what else there is to
 know, and where it is by then if it has moved. A thread says it. Where C code keeps all threads from
@@ -16,6 +16,7 @@ import time
 from typing import TYPE_CHECKING, Any, Final
 
 from uvicorn_worker.diagnostics.watchdog import Watchdog
+from uvicorn_worker.scoreboard.phases import BOOTING
 
 if TYPE_CHECKING:
     import asyncio
@@ -46,9 +47,12 @@ class Witness:
         self._log = logging.getLogger("uvicorn.error")
         self._watchdog: Watchdog | None = None
         self._said = 0
+        self._late = False
 
     def beat(self) -> None:
         """The loop turns."""
+        if self._said or self._late:
+            self._go_on()
         if not self._limit:
             return
         if self._watchdog is None:
@@ -57,12 +61,25 @@ class Witness:
             )
             self._watchdog.start()
         self._watchdog.beat()
-        if self._said:
-            self._said = 0
-            self._reports.follow_log()  # which lets `faulthandler` speak again
+
+    def _go_on(self) -> None:
+        """Let `faulthandler` speak again, unless the worker is about to be ended."""
+        if not self._late or self._slot.snapshot().phase is not BOOTING:
+            self._said, self._late = 0, False
+            self._reports.follow_log()
+
+    def late(self, frame: FrameType | None, seconds: float) -> None:
+        """Say where the worker is, which is not ready and will be ended."""
+        if not self._late:
+            self._late = True
+            where = self._reports.live(frame, *self._doing()).rstrip()
+            self._log.error("%s: not ready after %.1f s. %s", self._name, seconds, where)
+            self._reports.hush()
 
     def last_words(self, frame: FrameType | None) -> str:
         """Return what there is to say when the worker is ended, of which nothing was said yet."""
+        if self._late:
+            return "See above"
         if self._said == 2:
             return self._reports.moved(frame)
         return self._reports.stuck(frame, *self._doing())

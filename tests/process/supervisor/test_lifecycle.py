@@ -156,8 +156,16 @@ def test_a_boot_that_hangs_is_told_where(supervisor: StartSupervisor) -> None:
 
     assert server.wait_exit(20) == 3
     assert "not ready within 1 s" in server.log_text()
-    said = server.log_text().partition("is stuck. It is here (most recent call last):\n")[2]
+    said = server.log_text().partition(" s. Main thread (most recent call last):\n")[2]
     assert "basic.py" in said.splitlines()[0], "the stack of the import, and nothing before it"
+    assert server.log_text().count("basic.py") == 1, "once"
+
+
+def test_a_startup_that_hangs_is_told_where(supervisor: StartSupervisor) -> None:
+    server = supervisor(APP, "--timeout-boot", "1", env={"STARTUP_SECONDS": "60"}, expect_exit=3)
+
+    assert server.wait_exit(20) == 3
+    assert 'await asyncio.sleep(float(os.environ.get("STARTUP_SECONDS"' in server.log_text()
 
 
 # -- deaths

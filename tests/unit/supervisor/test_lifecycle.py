@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from signal import SIGABRT, SIGKILL, SIGQUIT, SIGTERM, Signals
+from signal import SIGABRT, SIGKILL, SIGQUIT, SIGTERM, SIGURG, Signals
 from typing import TYPE_CHECKING
 
 import pytest
@@ -25,7 +25,7 @@ from uvicorn_supervisor.decisions.lifecycle import (
     WorkerState,
     step,
 )
-from uvicorn_supervisor.decisions.limits import ABORTING, NEVER, QUICK, Lifetime, Limits
+from uvicorn_supervisor.decisions.limits import ABORTING, NEVER, QUICK, SPEAKING, Lifetime, Limits
 from uvicorn_supervisor.decisions.messages import (
     Examine,
     Examined,
@@ -100,6 +100,15 @@ TABLE: dict[str, dict[str, Change]] = {
         "ready": (READY, None),
         "leaving": (DRAINING, None),
         "exited": (STOPPED, None),
+        "overdue": (STARTING, SIGURG),
+        "retire": (DRAINING, SIGTERM),
+        "cut": (QUITTING, SIGQUIT),
+        "kill": (KILLED, SIGKILL),
+    },
+    "starting, late": {
+        "ready": (READY, None),
+        "leaving": (DRAINING, None),
+        "exited": (STOPPED, None),
         "overdue": (ABORTED, SIGABRT),
         "retire": (DRAINING, SIGTERM),
         "cut": (QUITTING, SIGQUIT),
@@ -134,8 +143,8 @@ TABLE: dict[str, dict[str, Change]] = {
 
 
 def worker_in(state: str) -> Worker:
-    name, _, rest = state.partition(",")
-    pid = 0 if rest or name in ("forking", "stopped") else PID
+    name, _, rest = state.partition(", ")
+    pid = 0 if rest == "no process" or name in ("forking", "stopped") else PID
     deadline = NEVER if name in ("killed", "stopped") else DEADLINE
     return Worker(
         number=1,
@@ -147,6 +156,7 @@ def worker_in(state: str) -> Worker:
         heartbeat=NOW - 15,
         ready_at=NOW - 50 if name == "ready" else None,
         told=name in ("draining", "quitting"),
+        late=rest == "late",
     )
 
 
@@ -183,7 +193,8 @@ def test_the_table_knows_every_state() -> None:
         ("ready", "leaving", NOW + 20),
         ("ready", "retire", NOW + 20),
         ("ready", "cut", NOW + QUICK),
-        ("starting", "overdue", DEADLINE + ABORTING),
+        ("starting", "overdue", DEADLINE + SPEAKING),
+        ("starting, late", "overdue", DEADLINE + ABORTING),
         ("draining", "overdue", DEADLINE + ABORTING),
         ("quitting", "overdue", NEVER),
     ],

@@ -136,7 +136,7 @@ class World:
     def explain(self, why: str) -> None:
         pass
 
-    def stopping(self) -> None:
+    def stopping(self, *, accepting: bool) -> None:
         self.stopped = True
 
     def reaped(self, pid: int) -> bool:

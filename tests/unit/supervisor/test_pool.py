@@ -8,7 +8,13 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.unit.supervisor.driver import Drive
-from uvicorn_supervisor.decisions.limits import LONGEST_PAUSE, MOST_WORKERS, STABLE, Limits
+from uvicorn_supervisor.decisions.limits import (
+    LONGEST_PAUSE,
+    MOST_WORKERS,
+    SPEAKING,
+    STABLE,
+    Limits,
+)
 from uvicorn_supervisor.decisions.messages import (
     CloseListeners,
     Discard,
@@ -108,6 +114,8 @@ def test_a_boot_that_takes_too_long_is_aborted_then_killed() -> None:
     pool.send(Reload())
 
     pool.wait(10)
+    assert pool.told() == {1: "SIGURG"}, "it may say where it is"
+    pool.wait(SPEAKING)
     assert pool.told() == {1: "SIGABRT"}
     pool.wait(1)
     assert pool.told() == {1: "SIGKILL"}
@@ -170,6 +178,7 @@ def test_a_reload_whose_worker_does_not_get_ready_is_called_off() -> None:
     pool.send(Reload())
 
     pool.wait(5)
+    pool.wait(SPEAKING)
 
     assert pool.told() == {3: "SIGABRT"}
     assert "not ready within 5 s" in pool.said("error")[0]
