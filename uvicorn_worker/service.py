@@ -129,7 +129,7 @@ class Service:
             self.state.loop.call_later(0, callback) for callback in (self._tick, self._sweep)
         ]
         if self.state.websocket is not None:  # before the first of them has to wait for it
-            self._timers.append(self.state.loop.call_later(WARM_UP, self._upgrader.load))
+            self._timers.append(self.state.loop.call_later(WARM_UP, self._upgrader.prepare))
 
     def _watch_blocking(self, limit: float) -> None:
         from uvicorn_worker.diagnostics.blocking import BlockingWatch

@@ -6,8 +6,10 @@ processes answer other requests first.
 
 from __future__ import annotations
 
+import contextlib
+from importlib import import_module
 from importlib.util import find_spec
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from uvicorn_worker.errors import ConfigError
 
@@ -22,6 +24,17 @@ if TYPE_CHECKING:
     from uvicorn_worker.websocket.engine import FrameEngine
 
     Upgrade = Callable[[HTTPConnection, Request, bytes], None]
+
+
+# What is imported one after the other: all at once, the loop would stand still for 30 ms.
+PARTS: Final = (
+    "zipfile",
+    "importlib.metadata",  # which the package websockets asks for its own version
+    "websockets.exceptions",
+    "uvicorn_worker.websocket.handshake",
+    "uvicorn_worker.websocket.connection",
+)
+PAUSE: Final = 0.05  # seconds between them, for what has come meanwhile
 
 
 class LateUpgrader:
@@ -50,6 +63,17 @@ class LateUpgrader:
 
     def __call__(self, http: HTTPConnection, request: Request, rest: bytes) -> None:
         self.load()(http, request, rest)
+
+    def prepare(self, parts: tuple[str, ...] = PARTS) -> None:
+        """Load what is needed, one part after the other while the loop turns."""
+        if self._loaded is not None:
+            return
+        if not parts:
+            self.load()
+            return
+        with contextlib.suppress(ImportError):  # `load` says what is wrong
+            import_module(parts[0])
+        self._state.loop.call_later(PAUSE, self.prepare, parts[1:])
 
     def load(self) -> Upgrade:
         """Load what is needed, unless that has happened; raises ConfigError where it is broken."""
