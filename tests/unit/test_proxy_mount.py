@@ -1,4 +1,4 @@
-"""Where proxies say that the application is mounted: SCRIPT_NAME, X-Script-Name, root_path."""
+"""Where the application is mounted: `root_path`, and SCRIPT_NAME of proxies."""
 
 from __future__ import annotations
 
