@@ -45,9 +45,6 @@ READ_AHEAD_LIMIT: Final = 64 * 1024
 # much as a client may have sent before it sees the answer. More costs more than a new connection.
 DISCARD_LIMIT: Final = 64 * 1024
 
-# A head up to this size is kept for as long as its connection: the next one may say the same.
-REPEATED_LIMIT: Final = 1024
-
 # LINGER_TIMEOUT of a server that stops: it must not wait long for the silent.
 DRAIN_LINGER_TIMEOUT: Final = 0.5
 
@@ -254,7 +251,7 @@ class HTTPConnection(Flow):
                         self.start_draining(NEVER)
                     return
                 head, rest = whole
-            request = self.state.reader.read(head)
+            request = self.state.reader.read(head, self._again)
             if request.notable:
                 self._examine(request)
             if request.length > self.state.body_limit:
@@ -263,8 +260,7 @@ class HTTPConnection(Flow):
             self._refuse(exc, self._partial or head)
             return
         self._partial = None
-        plain = len(head) <= REPEATED_LIMIT and not request.notable and not request.upgrade
-        self._again = request if plain else None
+        self._again = request if request.repeatable else None
         self._request_received(request, rest)
 
     def _examine(self, request: Request) -> None:

@@ -21,6 +21,7 @@ from uvicorn_worker.http1.request import (
     read_connection,
     read_framing,
     read_other_target,
+    repeat_fields,
     request_line_error,
 )
 from uvicorn_worker.http1.sections import VARYING, KnownSections
@@ -39,6 +40,9 @@ MAX_FIELDS: Final = 32768
 # sizes are bounded, and each table is emptied when full: what is common comes back at once.
 MAX_KNOWN_LINES: Final = 1024
 MAX_KNOWN_LINE: Final = 256
+
+# A head up to this size is kept for as long as its connection, whose next one may say the same.
+MAX_REPEATED: Final = 1024
 
 # Lines not worth keeping: they would push the others out.
 UNKEPT_FIELDS: Final = VARYING | {b"content-length", b"sec-websocket-key"}
@@ -87,10 +91,11 @@ class RequestReader:
         if config.limit_request_field_size == FIELD_LIMIT:
             self.max_field_size = max(FIELD_LIMIT, most)
 
-    def read(self, head: bytes) -> Request:
+    def read(self, head: bytes, before: Request | None = None) -> Request:
         """Return the request whose head `head` is; raises BadRequest.
 
         `head` goes up to and with the empty line; empty lines before the request line are gone.
+        `before` is one that is `repeatable`: the client may say the same but for the first line.
         """
         if len(head) > self._small:
             self._check_sizes(head)
@@ -103,7 +108,6 @@ class RequestReader:
         line = head[:end]
         section = head[end:]
         known_line = self._request_lines.get(line) or self._read_plain_line(line)
-        known, values, parts = found = self._sections.find(section)
         if known_line is not None:
             request.http11 = True
             request.method, request.target, request.path, request.path_text, request.query = (
@@ -111,19 +115,39 @@ class RequestReader:
             )
         else:
             head = self._read_request_line(request, line, head)
-        if known is not None and request.http11:
-            # The fields have been through all this before; has the request line?
-            if known_line is None:
-                self._check_grammar(head[:end] + b"\r\nhost:\r\n\r\n")
-            known.tell(request, values)
-        else:
+        if not (request.http11 and self._find_fields(request, section, before)):
             self._check_grammar(head)
             self._read_fields(request, section)
-        if parts:
-            self._sections.remember(section, found, request)
+            if request.http11:
+                self._sections.remember(section, request)
+        elif known_line is None:  # the fields have been through all this before; has the line?
+            self._check_grammar(head[:end] + b"\r\nhost:\r\n\r\n")
         if known_line is None:
             self._read_target(request)
+        request.line_end = end
+        request.repeatable = not (
+            known_line is None or request.notable or request.upgrade or len(head) > MAX_REPEATED
+        )
         return request
+
+    def _find_fields(self, request: Request, section: bytes, before: Request | None) -> bool:
+        """Set what known fields say; return whether they are known."""
+        sections = self._sections
+        if before is None:
+            known = sections.find_exact(section)
+            if known is not None:
+                known.tell(request, ())
+                return True
+        elif section == before.head[before.line_end :]:
+            repeat_fields(request, before)
+            return True
+        known, values = sections.find(section)
+        if known is None:
+            return False
+        known.tell(request, values)
+        if before is None:
+            sections.remember_exact(section, request)
+        return True
 
     def _read_plain_line(self, line: bytes) -> tuple[str, bytes, bytes, str, bytes] | None:
         """Return what a request line says that needs no second look; None for any other."""

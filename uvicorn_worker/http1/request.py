@@ -56,16 +56,18 @@ _match_authority = re.compile(rb"[^/?#@]+:[0-9]+").fullmatch
 class Request:
     """The head of one request, checked; it does not change once it has been read.
 
-    `head` are its bytes, as received. `target` is the request target as received; `path`
-    and `query` are its parts as bytes, not decoded, `path_text` is the path decoded. `length` is
-    the body's length in bytes, 0 for none, CHUNKED for a chunked one. `notable`: some fields are
-    for the forwarding policy, or have a `_` in their name. `fields` are the headers by name, while
-    the head is being read. `scope` is a template of the scope, where the request has come again.
+    `head` are its bytes, as received. `target` is the request target as received; `path` and
+    `query` are its parts as bytes, not decoded, `path_text` is the path decoded. `length` is the
+    body's length in bytes, 0 for none, CHUNKED for a chunked one. `notable`: some fields are for
+    the forwarding policy, or have a `_` in their name. `fields` are the headers by name, while the
+    head is being read. `line_end` is where the request line ends in `head`. `repeatable`: the next
+    request of its connection may be compared with it. `scope` is a template of the scope, where the
+    request has come again.
     """
 
     __slots__ = ("expects_continue", "fields", "head", "headers", "http11", "keep_alive", "length",
-                 "method", "notable", "path", "path_text", "query", "scope",
-                 "target", "upgrade")  # fmt: skip
+                 "line_end", "method", "notable", "path", "path_text", "query", "repeatable",
+                 "scope", "target", "upgrade")  # fmt: skip
 
     head: bytes
     method: str
@@ -81,7 +83,19 @@ class Request:
     notable: bool
     expects_continue: bool
     upgrade: bytes
+    line_end: int
+    repeatable: bool
     scope: dict[str, Any] | None
+
+
+def repeat_fields(request: Request, before: Request) -> None:
+    """Set what the fields say of `request` to what the same ones said `before`."""
+    request.headers = before.headers
+    request.keep_alive = before.keep_alive
+    request.length = before.length
+    request.notable = before.notable
+    request.expects_continue = before.expects_continue
+    request.upgrade = before.upgrade
 
 
 def accept_version(request: Request, version: bytes, head: bytes, *, any_minor: bool) -> bytes:

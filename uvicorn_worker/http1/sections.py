@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from itertools import groupby
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 from uvicorn_worker.http1.request import CHUNKED, content_length
 
@@ -91,60 +91,47 @@ class KnownSection:
         request.upgrade = b""
 
 
-class Found(NamedTuple):
-    """What is known of a section: nothing, or what it says with these values in their places.
-
-    `parts` is what stands between the varying fields and, in turn, their names: the same for all
-    sections that differ in values only. It is empty where the section is known to the byte.
-    """
-
-    known: KnownSection | None
-    values: Sequence[bytes]
-    parts: tuple[bytes, ...]
-
-
 class KnownSections:
     """The sections that came more than once: to the byte, or but for the values that vary."""
 
     __slots__ = ("_exact", "_known", "_seen")
 
     def __init__(self) -> None:
-        self._exact: dict[bytes, Found] = {}
+        self._exact: dict[bytes, KnownSection] = {}
         self._known: dict[tuple[bytes, ...], KnownSection] = {}
         self._seen: set[int] = set()
 
-    def find(self, section: bytes) -> Found:
+    def find_exact(self, section: bytes) -> KnownSection | None:
         """Look up a section, which begins and ends with CRLF."""
-        exact = self._exact.get(section)
-        if exact is not None:
-            return exact
-        pieces: list[bytes] = _split(section)
-        values = pieces[2::3]
-        del pieces[2::3]
-        parts = tuple(pieces)
+        return self._exact.get(section)
+
+    def remember_exact(self, section: bytes, request: Request) -> None:
+        """Keep a section that is known but for its values, once it comes again."""
+        if len(section) <= MAX_SIZE and self._comes_again(hash(section)):
+            if len(self._exact) >= MAX_KNOWN:
+                self._exact.clear()
+            self._exact[section] = KnownSection(request)
+
+    def find(self, section: bytes) -> tuple[KnownSection | None, Sequence[bytes]]:
+        """Look up a section whatever the values that may vary; return those, too."""
+        parts, values = _take_apart(section)
         known = self._known.get(parts)
         if known is not None and b"".join(values).translate(None, _LEGAL):
             known = None
-        return Found(known, values, parts)
+        return known, values
 
-    def remember(self, section: bytes, found: Found, request: Request) -> None:
+    def remember(self, section: bytes, request: Request) -> None:
         """Keep a section of HTTP/1.1 that asks for nothing special, once it comes again.
 
-        `found` is what was known of it, `request` has what it says.
+        `request` has what it says.
         """
-        if request.upgrade or not request.http11:
+        if request.upgrade or request.length == CHUNKED or b"expect" in request.fields:
             return
-        if found.known is not None:
-            if len(section) <= MAX_SIZE and self._comes_again(hash(section)):
-                if len(self._exact) >= MAX_KNOWN:
-                    self._exact.clear()
-                self._exact[section] = Found(KnownSection(request), (), ())
-        elif request.length != CHUNKED and b"expect" not in request.fields:
-            parts = found.parts
-            if sum(map(len, parts)) <= MAX_SIZE and self._comes_again(hash(parts)):
-                if len(self._known) >= MAX_KNOWN:
-                    self._known.clear()
-                self._known[parts] = KnownSection(request, _places(parts))
+        parts, _ = _take_apart(section)
+        if sum(map(len, parts)) <= MAX_SIZE and self._comes_again(hash(parts)):
+            if len(self._known) >= MAX_KNOWN:
+                self._known.clear()
+            self._known[parts] = KnownSection(request, _places(parts))
 
     def _comes_again(self, mark: int) -> bool:
         """Return whether this hash was seen before; what comes only once costs no more."""
@@ -154,6 +141,17 @@ class KnownSections:
             self._seen.clear()
         self._seen.add(mark)
         return False
+
+
+def _take_apart(section: bytes) -> tuple[tuple[bytes, ...], Sequence[bytes]]:
+    """Return what stands between the varying fields and, in turn, their names; then the values.
+
+    The former is the same for all sections that differ in values only.
+    """
+    pieces: list[bytes] = _split(section)
+    values = pieces[2::3]
+    del pieces[2::3]
+    return tuple(pieces), values
 
 
 def _places(parts: tuple[bytes, ...]) -> list[int]:
