@@ -56,8 +56,12 @@ def test_workers_are_replaced_by_age_one_at_a_time(supervisor: StartSupervisor) 
     eventually(lambda: not server.worker_pids() & before)
 
 
-def test_a_drain_delay_announces_the_end_and_still_accepts(supervisor: StartSupervisor) -> None:
-    server = supervisor(APP, "--workers", "2", "--drain-delay", "1.5")
+@pytest.mark.parametrize("bind", [(), ("--uds", "http.sock")], ids=["tcp", "unix"])
+def test_a_drain_delay_announces_the_end_and_still_accepts(
+    supervisor: StartSupervisor, bind: tuple[str, ...]
+) -> None:
+    words = ("--workers", "2", "--drain-delay", "3", *bind)
+    server = supervisor(APP, *words, own_address=bool(bind))
     server.wait_for_workers(2)
 
     server.signal(signal.SIGTERM)
@@ -67,7 +71,8 @@ def test_a_drain_delay_announces_the_end_and_still_accepts(supervisor: StartSupe
 
     assert server.get("/pid").status == 200, "new connections are accepted"
     assert server.wait_exit() == 0
-    assert time.monotonic() - began >= 1.4
+    assert time.monotonic() - began >= 2.9
+    assert not list(server.folder.glob("*.sock"))
 
 
 @pytest.mark.parametrize("words", [(), ("--drain-delay", "0.5")], ids=["at-once", "delayed"])
