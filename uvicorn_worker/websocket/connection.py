@@ -151,6 +151,10 @@ class WebSocketConnection(Flow):
                 except Exception:  # as for HTTP: what comes behind has to be done
                     state.log.exception("Exception in the observer of requests")
             state.log.debug("WebSocket %s: connection closed", cycle.scope["path"])
+        # Cycles of references, and the compressors in them, would wait for the garbage collector.
+        self._reader = self._deflater = None
+        if self._denial is None:
+            self._cycle = None
         if state.on_connection_lost is not None:
             state.on_connection_lost()
 
