@@ -123,6 +123,8 @@ class Service:
 
     def start_accepting(self) -> None:
         self._acceptor.start()
+        if self.metering is not None:
+            self.metering.begin()
         if self.state.config.warn_blocking:
             self._watch_blocking(self.state.config.warn_blocking)
         self._timers = [
@@ -285,7 +287,7 @@ class Service:
         if self._blocking is not None:
             self._blocking.stop()
         if self.metering is not None:
-            self.metering.show()
+            self.metering.end()
         if self._lifespan is not None:
             await self._lifespan.shutdown(timeout)
         if self._owns_process:

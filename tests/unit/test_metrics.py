@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 import time
@@ -19,6 +20,7 @@ from uvicorn_worker.metrics.answers import Answers, check_installed
 from uvicorn_worker.metrics.figures import Figures, read, resident
 from uvicorn_worker.metrics.layout import DURATIONS, LAGS, METHODS, ROW, STATUSES, bucket
 from uvicorn_worker.metrics.meter import WINDOW, Meter
+from uvicorn_worker.metrics.pauses import Pauses
 from uvicorn_worker.metrics.queueing import waited
 from uvicorn_worker.scoreboard.board import Scoreboard
 from uvicorn_worker.scoreboard.phases import READY
@@ -302,6 +304,36 @@ def test_the_greatest_lag_is_that_of_the_last_window_or_two() -> None:
         seen.append(round(one.lag_max, 3))
 
     assert seen == [1.875, 1.875, WINDOW - 2.125 - INTERVAL, WINDOW - 2.25, WINDOW - 0.025]
+
+
+def test_the_longest_collection_is_that_of_the_last_window_or_two() -> None:
+    board = Scoreboard(1)
+    pauses = Pauses(worker(board).room(), now=100.0)
+    seen = []
+    for now, seconds in ((101.0, 0.2), (102.0, 0.1), (100.0 + WINDOW, 0.05), (200.0, 0.01)):
+        pauses.took(seconds)
+        pauses.look(now)
+        (one,) = read(board, now).workers
+        seen.append(one.pause_max)
+
+    assert seen == [0.2, 0.2, 0.2, 0.01]
+    assert read(board, 201.0).collecting == pytest.approx(0.36)
+
+
+def test_collections_are_counted_while_the_worker_serves() -> None:
+    board = Scoreboard(1)
+    pauses = Pauses(worker(board).room(), now=time.monotonic())
+    pauses.end()  # it may end before it has begun
+    gc.collect()
+    counted = [read(board, 100.0).collecting]
+    pauses.begin()
+    gc.collect()
+    counted.append(read(board, 100.0).collecting)
+    pauses.end()
+    gc.collect()
+    counted.append(read(board, 100.0).collecting)
+
+    assert 0 == counted[0] < counted[1] == counted[2]
 
 
 def test_a_loop_that_something_else_keeps_is_busy() -> None:

@@ -93,6 +93,11 @@ def _counters(figures: Figures) -> Iterator[Metric]:
             "Time in which event loops did not wait for something to do.",
             figures.busy,
         ),
+        (
+            "uvicorn_gc_seconds",
+            "Time of garbage collections, in which nobody is served.",
+            figures.collecting,
+        ),
     ):
         yield CounterMetricFamily(name, text, value=value)
     restarts = CounterMetricFamily(
@@ -136,6 +141,11 @@ def _gauges(figures: Figures, about: Mapping[str, str]) -> Iterator[Metric]:
         "uvicorn_event_loop_lag_max_seconds",
         "The latest that any event loop was in the last half minute.",
         value=max((one.lag_max for one in workers), default=0.0),
+    )
+    yield GaugeMetricFamily(
+        "uvicorn_gc_pause_max_seconds",
+        "The longest garbage collection of any worker in the last half minute.",
+        value=max((one.pause_max for one in workers), default=0.0),
     )
     for name, text, values in (
         ("requests_in_flight", "Requests that a worker answers.", _each(figures, "in_flight")),

@@ -55,6 +55,7 @@ class WorkerFigures:
     http: int  # open connections
     websockets: int
     lag_max: float  # of the last half minute or minute
+    pause_max: float  # the longest garbage collection of that time
     busy: float  # share of the loop's time in the last second, 0 to 1
     saturation: float  # the same, or the share of `limit_concurrency` that is used, if greater
     age: float
@@ -77,6 +78,7 @@ class Figures:
     late: int  # requests that met the end of their connection
     websockets: int  # handshakes
     busy: float  # seconds of the loops' time
+    collecting: float  # seconds of garbage collections
     restarts: Mapping[str, int]  # by reason
     workers: Sequence[WorkerFigures]
 
@@ -107,6 +109,7 @@ def read(board: Scoreboard, now: float) -> Figures:
         late=ints[layout.LATE],
         websockets=ints[layout.WEBSOCKETS],
         busy=totals[layout.BUSY],
+        collecting=totals[layout.COLLECTING],
         restarts=restarts,
         workers=[
             _worker(board, view, now)
@@ -148,6 +151,7 @@ def _worker(board: Scoreboard, view: SlotView, now: float) -> WorkerFigures:
         http=ints[layout.HTTP],
         websockets=ints[layout.OPEN_WEBSOCKETS],
         lag_max=lag_of(board, view.index),
+        pause_max=max(floats[layout.PAUSE_MAX], floats[layout.PAUSE_MAX_BEFORE]),
         busy=busy,
         saturation=max(busy, min(1.0, in_flight / limit)) if limit else busy,
         age=max(0.0, now - view.booted_at),

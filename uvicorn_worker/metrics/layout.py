@@ -47,16 +47,17 @@ RECEIVED: Final = QUEUE + len(DURATIONS) + 1
 SENT, LATE, WEBSOCKETS, RESTARTS = range(RECEIVED + 1, RECEIVED + 5)
 # Seconds that add up.
 DURATION_SUM: Final = RESTARTS + len(REASONS)
-LAG_SUM, QUEUE_SUM, BUSY = range(DURATION_SUM + 1, DURATION_SUM + 4)
+LAG_SUM, QUEUE_SUM, BUSY, COLLECTING = range(DURATION_SUM + 1, DURATION_SUM + 5)
 # What is so now, of the worker that has the room; all above outlives it.
-NOW: Final = BUSY + 1
+NOW: Final = COLLECTING + 1
 IN_FLIGHT, HTTP, OPEN_WEBSOCKETS, LIMIT, LAG_MAX, LAG_MAX_BEFORE, BUSY_SHARE = range(NOW, NOW + 7)
-END: Final = NOW + 7
+PAUSE_MAX, PAUSE_MAX_BEFORE = range(NOW + 7, NOW + 9)
+END: Final = NOW + 9
 
 INTS: Final = tuple(range(DURATION_SUM))
 """Fields with whole numbers that add up over workers."""
 
-FLOATS: Final = (DURATION_SUM, LAG_SUM, QUEUE_SUM, BUSY)
+FLOATS: Final = (DURATION_SUM, LAG_SUM, QUEUE_SUM, BUSY, COLLECTING)
 """Fields with seconds that do."""
 
 

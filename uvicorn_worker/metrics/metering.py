@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from uvicorn_worker.http1.connection import HTTPConnection
 from uvicorn_worker.http1.cycle import RequestCycle
 from uvicorn_worker.metrics.meter import Meter
+from uvicorn_worker.metrics.pauses import Pauses
 
 if TYPE_CHECKING:
     from uvicorn_worker.http1.state import HTTPState
@@ -24,7 +25,17 @@ class Metering:
         self._every = max(1, round(1.0 / interval))
         self._looks = 0
         self._late_requests = 0
+        self._pauses = Pauses(room, now=time.monotonic())
         state.meter = self.meter
+
+    def begin(self) -> None:
+        """Clients may come from now on, and wait; what the start took is no matter."""
+        self._pauses.begin()
+
+    def end(self) -> None:
+        """Nobody is served any more."""
+        self._pauses.end()
+        self.show()
 
     def look(self) -> None:
         """Measure how late the loop is; once a second show what has added up."""
@@ -32,6 +43,7 @@ class Metering:
         self.meter.looked(now)
         self._looks += 1
         if self._looks % self._every == 0:
+            self._pauses.look(now)
             self.show(now)
 
     def show(self, now: float | None = None) -> None:

@@ -44,5 +44,5 @@ def test_its_objects_are_no_cyclic_garbage(start: Start, connect: Connect, goodb
 
 
 def _ours(one: object) -> bool:
-    """Return whether it is; transports of asyncio before Python 3.12 keep themselves, and sockets."""
+    """Return whether it is; before Python 3.12 asyncio's transports keep themselves and sockets."""
     return type(one).__module__.startswith("uvicorn_worker.websocket.")
