@@ -3,7 +3,7 @@
 At half of what it may be silent: where it is, and for whom. Before its end: what else there is to
 know, and where it is by then if it has moved. A thread says it. Where C code keeps all threads from
 running, `faulthandler` writes the stacks, as the supervisor asks for them (SIGUSR2), or ends the
-worker (SIGABRT).
+worker (SIGABRT). Who is not ready in time is asked first, by a signal that Python handles (SIGURG).
 """
 
 from __future__ import annotations
