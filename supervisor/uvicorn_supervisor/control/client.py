@@ -52,16 +52,34 @@ class Client:
         try:
             connection.request(method, target + query)
             answer = connection.getresponse()
-            text = answer.read().decode()
+            body = answer.read()
         except TimeoutError:
             raise NoAnswer(f"{self.path}: no answer within {timeout:g} s") from None
         except (OSError, http.client.HTTPException) as exc:
             raise NoAnswer(f"{self.path}: the supervisor has gone ({exc!r})") from None
         finally:
             connection.close()
-        if answer.headers.get_content_type() == "application/json":
-            return Reply(answer.status, json.loads(text))
-        return Reply(answer.status, {"ok": False, "text": text.strip()})
+        content = _understand(answer.status, answer.headers.get_content_type(), body)
+        if content is None:
+            raise NoAnswer(
+                f"{self.path}: what answers there is no supervisor of this version; expected what "
+                "it was given as --control"
+            )
+        return Reply(answer.status, content)
+
+
+def _understand(status: int, kind: str, body: bytes) -> dict[str, Any] | None:
+    """Return what a supervisor says, None where it is not one that speaks."""
+    try:
+        if kind == "application/json":
+            content = json.loads(body)
+            known = isinstance(content, dict) and content.keys() & {"ok", "supervisor"}
+            return content if known else None
+        text = body.decode()
+    except ValueError:
+        return None
+    refused = status not in (http.client.OK, http.client.NOT_FOUND)
+    return {"ok": False, "text": text.strip()} if refused else None
 
 
 class _Connection(http.client.HTTPConnection):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import socket
 import sys
+import threading
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -120,6 +122,45 @@ def test_a_file_that_is_no_socket_is_told(
 
     assert ctl.main(["--control", str(file), "status"]) == 1
     assert "this is no socket; expected what the supervisor" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("status", "kind", "body"),
+    [
+        ("200 OK", "text/plain", b"Hello, world!"),  # the application's own socket
+        ("200 OK", "application/json", b'{"status": "fine"}'),
+        ("200 OK", "application/json", b'["ok"]'),
+        ("200 OK", "application/json", b"{"),
+        ("200 OK", "text/html", b"\xff"),
+        ("404 Not Found", "text/plain", b"there is nothing here\n"),  # that of --metrics
+    ],
+)
+@pytest.mark.parametrize("command", ["status", "workers", "reload"])
+def test_whoever_is_no_supervisor_is_told(
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    status: str,
+    kind: str,
+    body: bytes,
+    command: str,
+) -> None:
+    def answer() -> None:
+        peer, _ = listener.accept()
+        with peer:
+            peer.recv(4096)
+            peer.sendall(f"HTTP/1.1 {status}\r\nContent-Type: {kind}\r\n\r\n".encode() + body)
+
+    path = str(tmp_path / "s")
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(path)
+        listener.listen()
+        other = threading.Thread(target=answer)
+        other.start()
+        code = ctl.main(["--control", path, command])
+        other.join()
+
+    assert code == 1
+    assert "no supervisor of this version; expected" in capsys.readouterr().err
 
 
 def test_top_says_what_to_install(
