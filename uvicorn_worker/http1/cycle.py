@@ -617,10 +617,10 @@ class RequestCycle:
         self._body = b""
         if self._waiters:
             self._wake()
-        state = self._owner.state
-        if state.observer is not None or state.meter is not None:
+        owner = self._owner
+        if owner.state.observer is not None:
             self._observe_end()
-        self._owner.response_ended(keep_alive)
+        owner.response_ended(keep_alive)
 
     def _observe_end(self) -> None:
         """Called once, when the response has ended or the client has left."""

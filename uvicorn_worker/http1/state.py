@@ -62,7 +62,8 @@ class HTTPState(ServerState):
         # Whether it makes sense to send requests, for `health_path`.
         self.healthy: Callable[[], bool] = lambda: not self.draining
         self.body_limit: float = config.limit_request_body or float("inf")
-        self.limit_concurrency: float = config.limit_concurrency or float("inf")
+        # A small number for none: Python compares those, and no others, in its own loop.
+        self.limit_concurrency = config.limit_concurrency or 1_000_000_000
         self.scopes = ScopeBuilder(
             scheme="https" if tls else "http",
             root_path=forwarding.root_path,

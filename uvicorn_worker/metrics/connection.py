@@ -27,20 +27,25 @@ class MeteredCycle(RequestCycle):
 
     __slots__ = ()
 
-    def _observe_end(self) -> None:
-        # All in one place, without a call of ours: this is for every request.
-        state = self._owner.state
-        if self._state is DONE:
-            meter = state.meter
-            seconds = monotonic() - self.started
-            meter.seconds += seconds
-            meter.sent += self.sent
-            cell = meter.rows[self.request.method][self.status]
-            if seconds > SHORT:
-                cell += bucket(DURATIONS, seconds)
-            meter.cells[cell] = next(meter.steps[cell])
-        if state.observer is not None:
-            super()._observe_end()
+    def _end(self, keep_alive: bool) -> None:
+        # What the base class does, and in between the counting: a call more for every request
+        # would cost a fifth of it.
+        self._state = DONE
+        self._body = b""
+        if self._waiters:
+            self._wake()
+        owner = self._owner
+        meter = owner.state.meter
+        seconds = monotonic() - self.started
+        meter.seconds += seconds
+        meter.sent += self.sent
+        cell = meter.rows[self.request.method][self.status]
+        if seconds > SHORT:
+            cell += bucket(DURATIONS, seconds)
+        meter.cells[cell] = next(meter.steps[cell])
+        if owner.state.observer is not None:
+            self._observe_end()
+        owner.response_ended(keep_alive)
 
     def lose(self) -> None:
         if not self.ended:
