@@ -127,6 +127,11 @@ class Watch:
             self._last = samples
 
 
+def _who_serves(server: Server, load: Load) -> int | None:
+    """Return a worker that has answered and is there; None while they take turns."""
+    return min(load.outcomes.served_by.keys() & server.worker_pids(), default=None)
+
+
 def recount(
     server: Server, metrics: Address, *, requests: int, recycles: int, kills: int, clients: int = 6
 ) -> Count:
@@ -140,8 +145,7 @@ def recount(
     ):
         for _ in range(kills):
             load.wait_for_requests(requests // (kills + 1), timeout=120)
-            victim = min(load.outcomes.served_by.keys() & server.worker_pids())
-            os.kill(victim, signal.SIGKILL)
+            os.kill(eventually(lambda: _who_serves(server, load)), signal.SIGKILL)
         eventually(lambda: load.outcomes.ok >= requests, timeout=600, message=f"{requests}")
         eventually(lambda: scrape(metrics)[RECYCLED] >= recycles, timeout=60)
     assert not watch.fallen, watch.fallen[:5]

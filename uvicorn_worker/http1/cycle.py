@@ -436,11 +436,13 @@ class RequestCycle:
                 f"content-length is {head.length}, but the response has {length} bytes"
             )
         self.response_head = text
+        self.sent = length
+        if owner.state.meter is not None:
+            self._count()
         if length <= COPY_LIMIT:
             owner.transport.write(text + body)
         else:
             owner.write_parts((text, body))
-        self.sent = length
         self._end(keep_alive)
 
     def _begin(self, message: Message) -> None:
@@ -521,18 +523,18 @@ class RequestCycle:
             parts = [body] if length else []
         if head:
             parts.insert(0, head)
+        self.sent += length
         if parts or not more_body:
-            self._write_soon(parts, length, now=not more_body)
+            self._write_soon(parts, length, last=not (more_body or self._trailers))
             if self._state is LOST:
                 raise ClientDisconnected("the client has left")
-        self.sent += length
         if not more_body:
             if self._trailers:
                 self._state = TRAILERS
             else:
                 self._end(self._keep_alive)
 
-    def _write_soon(self, parts: list[bytes], length: int, *, now: bool) -> None:
+    def _write_soon(self, parts: list[bytes], length: int, *, last: bool) -> None:
         """Write what an application sends without waiting in between in one go.
 
         Each write costs the transport as much as all of the cycle's work for a small part; the
@@ -542,10 +544,12 @@ class RequestCycle:
             self._unwritten += parts
         else:
             self._unwritten = parts
-            if not now:
+            if not last:
                 self._owner.state.loop.call_soon(self.flush)
         self._unwritten_size += length
-        if now or self._unwritten_size > COPY_LIMIT:
+        if last:
+            self._count()
+        if last or self._unwritten_size > COPY_LIMIT:
             self.flush()
 
     def flush(self) -> None:
@@ -585,8 +589,9 @@ class RequestCycle:
     def _write_trailers(self, message: Message) -> None:
         self._trailer_lines += trailer_section(message.get("headers", ()))
         if not message.get("more_trailers", False):
-            if self._chunked and self._send_trailers:
-                self._write_soon([b"0\r\n", self._trailer_lines, b"\r\n"], 0, now=True)
+            sent = self._chunked and self._send_trailers
+            parts = [b"0\r\n", self._trailer_lines, b"\r\n"] if sent else []
+            self._write_soon(parts, 0, last=True)
             self._end(self._keep_alive)
 
     async def _send_path(self, message: Message) -> None:
@@ -610,7 +615,11 @@ class RequestCycle:
             if self._state is not FILE:
                 raise ClientDisconnected("the client has left")
             self.sent = self._left
+        self._count()
         self._end(self._keep_alive)
+
+    def _count(self) -> None:
+        """The last bytes go out now: for those who count answers, before a client can."""
 
     def _end(self, keep_alive: bool) -> None:
         self._state = DONE

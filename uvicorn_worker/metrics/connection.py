@@ -8,7 +8,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, ClassVar, Final
 
 from uvicorn_worker.http1.connection import HTTPConnection
-from uvicorn_worker.http1.cycle import DONE, RequestCycle
+from uvicorn_worker.http1.cycle import RequestCycle
 from uvicorn_worker.metrics.layout import DURATIONS, bucket
 from uvicorn_worker.metrics.queueing import FIELD
 
@@ -23,19 +23,14 @@ REFUSALS: Final = range(400, 600)
 
 
 class MeteredCycle(RequestCycle):
-    """A request that is counted when it ends."""
+    """A request that is counted once, as it is answered or lost."""
 
-    __slots__ = ()
+    __slots__ = ("_counted",)  # set when it is
 
-    def _end(self, keep_alive: bool) -> None:
-        # What the base class does, and in between the counting: a call more for every request
-        # would cost a fifth of it.
-        self._state = DONE
-        self._body = b""
-        if self._waiters:
-            self._wake()
-        owner = self._owner
-        meter = owner.state.meter
+    def _count(self) -> None:
+        # All in one place, without a call of ours: this is for every request.
+        self._counted = True
+        meter = self._owner.state.meter
         seconds = monotonic() - self.started
         meter.seconds += seconds
         meter.sent += self.sent
@@ -43,12 +38,9 @@ class MeteredCycle(RequestCycle):
         if seconds > SHORT:
             cell += bucket(DURATIONS, seconds)
         meter.cells[cell] = next(meter.steps[cell])
-        if owner.state.observer is not None:
-            self._observe_end()
-        owner.response_ended(keep_alive)
 
     def lose(self) -> None:
-        if not self.ended:
+        if not (self.ended or hasattr(self, "_counted")):
             meter = self._owner.state.meter
             meter.sent += self.sent
             # What is wrong with a body is said by the connection, in the application's place.

@@ -1,8 +1,8 @@
 """What one worker counts, into its room on the scoreboard.
 
-It is the only one that writes there, so no lock is needed. Answers are counted at once: whatever
-ends the process then, they have been. All else is shown as often as the server looks after its
-connections, or once a second.
+It is the only one that writes there, so no lock is needed. Answers are counted before their last
+bytes go out: whatever ends the process then, no client has more of them. All else is shown as often
+as the server looks after its connections, or once a second.
 """
 
 from __future__ import annotations

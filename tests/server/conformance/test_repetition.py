@@ -90,3 +90,21 @@ def test_a_repeated_last_request_ends_the_connection(target: Target) -> None:
         assert client.read_response().says_close
         assert client.read_end() is End.EOF
         assert len(target.calls(client)) == 1
+
+
+@pytest.mark.parametrize("late", [False, True], ids=["at once", "behind the answer"])
+def test_bodies_that_nobody_reads_do_not_hold_up_the_next_request(
+    late: bool, target: Target
+) -> None:
+    async def answer(call: Call) -> None:
+        await call.answer(b"unread")
+
+    request = post(b"hello", "Content-Length: 5", target=target.app.behave(answer))
+
+    with target.connect() as client:
+        for _ in range(5):
+            client.send(request[:-5] if late else request)
+            assert client.read_response().body == b"unread"
+            if late:
+                client.send(request[-5:])
+        assert len(target.calls(client)) == 5
