@@ -291,8 +291,8 @@ class ServerConfig:
         group=PROXIES,
     )
     forwarder_headers: Sequence[str] = setting(
-        ("SCRIPT_NAME", "PATH_INFO"),
-        "names with `_` that trusted peers may send",
+        (),  # most proxies pass on what clients write: SCRIPT_NAME moves the whole application
+        "names with `_` that trusted peers may send, as `SCRIPT_NAME`",
         kind=LIST,
         group=PROXIES,
     )

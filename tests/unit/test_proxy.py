@@ -25,9 +25,9 @@ ORIGIN = {b"x-forwarded-for", b"x-forwarded-host", b"x-forwarded-port", b"forwar
 @pytest.mark.parametrize(
     ("settings", "names"),
     [
-        ({}, {b"x-forwarded-proto", b"script_name", *ORIGIN}),
-        ({"proxy_headers": False}, {b"script_name"}),
-        ({"proxy_headers": False, "forwarder_headers": ()}, set()),
+        ({}, {b"x-forwarded-proto", *ORIGIN}),
+        ({"proxy_headers": False}, set()),
+        ({"proxy_headers": False, "forwarder_headers": ["SCRIPT_NAME"]}, {b"script_name"}),
         ({"forwarder_headers": ["*"], "secure_scheme_headers": {}}, {b"script_name", *ORIGIN}),
         (
             {"forwarder_headers": ["PATH_INFO"], "secure_scheme_headers": {"X-Ssl": "on"}},

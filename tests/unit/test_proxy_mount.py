@@ -12,8 +12,7 @@ from uvicorn_worker.errors import ApplicationError, BadRequest
 if TYPE_CHECKING:
     from uvicorn_worker.asgi import Scope
 
-
-# -- mount point
+FORWARDERS = ("SCRIPT_NAME", "PATH_INFO")  # what Gunicorn believes of itself
 
 
 @pytest.mark.parametrize(
@@ -51,7 +50,11 @@ if TYPE_CHECKING:
 def test_mount_point_comes_from_header_then_root_path_then_environment(
     root_path: str, environ: str, header: str | None, sent: str, expected: tuple[str, str] | None
 ) -> None:
-    policy = make_policy({"SCRIPT_NAME": environ} if environ else {}, root_path=root_path)
+    policy = make_policy(
+        {"SCRIPT_NAME": environ} if environ else {},
+        root_path=root_path,
+        forwarder_headers=FORWARDERS,
+    )
     scope: Scope = {
         "type": "http",
         "client": PEER,
@@ -79,7 +82,7 @@ def test_mount_point_comes_from_header_then_root_path_then_environment(
 def test_apply_gives_no_mount_point_that_the_proxies_may_not_set() -> None:
     scope = make_scope("/x")
 
-    make_policy(forwarder_headers=()).apply(scope, [(b"script_name", b"/app")])
+    make_policy().apply(scope, [(b"script_name", b"/app")])
 
     assert (scope["root_path"], scope["path"]) == ("", "/x")
 
@@ -93,12 +96,15 @@ def test_apply_gives_no_mount_point_that_the_proxies_may_not_set() -> None:
 )
 def test_apply_refuses_an_unclear_mount_point(values: list[bytes], reason: str) -> None:
     with pytest.raises(BadRequest, match=reason):
-        make_policy().apply(make_scope("/app"), [(b"script_name", value) for value in values])
+        make_policy(forwarder_headers=FORWARDERS).apply(
+            make_scope("/app"), [(b"script_name", value) for value in values]
+        )
 
 
 def test_the_mount_point_does_not_need_proxy_headers() -> None:
     scope = make_scope("/app/x", kind="websocket")
 
-    make_policy(proxy_headers=False).apply(scope, [(b"script_name", b"/app")])
+    policy = make_policy(proxy_headers=False, forwarder_headers=FORWARDERS)
+    policy.apply(scope, [(b"script_name", b"/app")])
 
     assert (scope["root_path"], scope["path"]) == ("/app", "/app/x")
