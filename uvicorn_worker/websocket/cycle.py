@@ -138,8 +138,14 @@ class WebSocketCycle:
             return True  # dropped: the application has been told that it is over
         queue = self._queue
         queue.append(message)
-        if self._waiter is not None and self._wake():
-            return True
+        waiter = self._waiter
+        if waiter is not None:
+            if self._others is None and not waiter.done():
+                self._waiter = None
+                waiter.set_result(None)  # the common case
+                return True
+            if self._wake():
+                return True
         self._queued += size
         return len(queue) < self._full and self._queued < READ_AHEAD_LIMIT
 
@@ -153,9 +159,6 @@ class WebSocketCycle:
     def _wake(self) -> bool:
         """Let all that wait in `receive` look again; return whether there are any."""
         waiter, self._waiter = self._waiter, None
-        if waiter is not None and self._others is None and not waiter.done():
-            waiter.set_result(None)  # the common case
-            return True
         others, self._others = self._others, None
         waiting = [one for one in (waiter, *(others or ())) if one is not None and not one.done()]
         for one in waiting:
@@ -266,9 +269,11 @@ class WebSocketCycle:
         owner = self._owner
         if self.blocked:
             await owner.ready_to_send()
+            if self._state is not OPEN:
+                raise ClientDisconnected("the WebSocket is closed")
         # A transport that has failed says so in the next turn of the loop, and an application
         # that only sends would never let that come.
-        if self._state is not OPEN or owner.transport.is_closing():
+        if owner.transport.is_closing():
             raise ClientDisconnected("the WebSocket is closed")
         length = len(payload)
         self.sent += length

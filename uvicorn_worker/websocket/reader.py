@@ -138,7 +138,8 @@ class MessageReader:
                     break
         except UnicodeDecodeError:
             raise _not_utf8() from None
-        self._keep(data, position, end)
+        if position < end or self._rest:
+            self._keep(data, position, end)
         return not self._held
 
     def resume(self) -> bool:
