@@ -260,8 +260,14 @@ class HTTPConnection(Flow):
             self._refuse(exc, self._partial or head)
             return
         self._partial = None
+        self.fresh = False
         self._again = request if request.repeatable else None
-        self._request_received(request, rest)
+        websocket = self.state.websocket
+        if request.upgrade and websocket and _upgrades_to(request, b"websocket"):
+            self.deadline = NEVER
+            websocket(self, request, rest)
+        else:
+            self._request_received(request, rest)
 
     def _examine(self, request: Request) -> None:
         """Look after fields that only a proxy of ours may send, or no one."""
@@ -280,16 +286,11 @@ class HTTPConnection(Flow):
     def _request_received(self, request: Request, rest: bytes) -> None:
         """Start the cycle of a request; `rest` is what came behind its head."""
         state = self.state
-        self.fresh = False
-        if request.upgrade and state.websocket and _upgrades_to(request, b"websocket"):
-            self.deadline = NEVER
-            state.websocket(self, request, rest)
-            return
         if not request.keep_alive:
             self._last = state.config.timeout_keep_alive > 0  # 0: it is we who said so
         elif state.connection_age and state.time() >= self._retire_at:
             request = copy(request)
-            request.keep_alive = False
+            request.keep_alive = request.ordinary = False
         scope = state.scopes.http(request, self.peer, self.local)
         if state.tls:
             scope["extensions"]["tls"] = self._tls_extension()

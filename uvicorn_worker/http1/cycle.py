@@ -417,27 +417,31 @@ class RequestCycle:
         if type(body) is not bytes:
             body = _content(body)
         length = len(body)
-        keep_alive = (
-            request.keep_alive
-            and not owner.state.draining
-            and not head.closes
-            and (self._body_ended or not owner.body_unread(response_complete=True))
-        )
-        if request.method == "HEAD" or self.status in EMPTY_STATUSES:
-            body = b""
-            length = 0
-            text = self._finish_head(self._length_without_content(), keep_alive)
-        elif head.length == length and keep_alive and request.http11 and head.special is None:
-            text = head.whole(owner.state.common_end)
-        elif head.length == length or head.length == UNKNOWN_LENGTH:
-            text = self._finish_head(length_line(length), keep_alive)
+        server = owner.state
+        if (
+            head.length == length
+            and head.ordinary
+            and request.ordinary
+            and self._body_ended
+            and not server.draining
+        ):
+            keep_alive = True
+            text = head.whole(server.common_end)
         else:
-            raise ApplicationError(
-                f"content-length is {head.length}, but the response has {length} bytes"
-            )
+            keep_alive = self._may_persist(response_complete=True)
+            if request.method == "HEAD" or self.status in EMPTY_STATUSES:
+                body = b""
+                length = 0
+                text = self._finish_head(self._length_without_content(), keep_alive)
+            elif head.length == length or head.length == UNKNOWN_LENGTH:
+                text = self._finish_head(length_line(length), keep_alive)
+            else:
+                raise ApplicationError(
+                    f"content-length is {head.length}, but the response has {length} bytes"
+                )
         self.response_head = text
         self.sent = length
-        if owner.state.meter is not None:
+        if server.meter is not None:
             self._count()
         if length <= COPY_LIMIT:
             owner.transport.write(text + body)
@@ -447,13 +451,8 @@ class RequestCycle:
 
     def _begin(self, message: Message) -> None:
         """Send the head, and the first part of a response that comes in parts."""
-        owner, request, length = self._owner, self.request, self._head.length
-        keep_alive = (
-            request.keep_alive
-            and not owner.state.draining
-            and not self._head.closes
-            and (self._body_ended or not owner.body_unread(response_complete=False))
-        )
+        request, length = self.request, self._head.length
+        keep_alive = self._may_persist(response_complete=False)
         self._left = length
         self._chunked = False
         self._unwritten: list[bytes] = []
@@ -481,6 +480,16 @@ class RequestCycle:
             self._state = START
             self._no_body = self._trailers = False
             raise
+
+    def _may_persist(self, *, response_complete: bool) -> bool:
+        """Return whether the connection may be used again (RFC 9112 section 9.3)."""
+        owner = self._owner
+        return (
+            self.request.keep_alive
+            and not owner.state.draining
+            and not self._head.closes
+            and (self._body_ended or not owner.body_unread(response_complete=response_complete))
+        )
 
     def _length_without_content(self) -> bytes:
         """RFC 9110 section 8.6: HEAD and 304 may tell a length, 204 must not, 205 has none."""
@@ -601,7 +610,7 @@ class RequestCycle:
         size = file_size(path)
         head = self._head
         if head.length == UNKNOWN_LENGTH:
-            self._head = ResponseHead(head.lines, size, head.special)
+            self._head = ResponseHead(self.status, head.lines, size, head.special)
         elif head.length > size:
             raise ApplicationError(
                 f"content-length is {head.length}, but {path!r} has {size} bytes"

@@ -76,15 +76,19 @@ class ResponseHead:
 
     `lines`: status line and fields, as they are sent. `length` of the content, or UNKNOWN_LENGTH.
     `special` fields, if there are any. `closes`: the application wants the connection closed.
+    `ordinary`: there is content, and the server's fields are the same as in all such heads.
     """
 
-    __slots__ = ("_end", "_whole", "closes", "length", "lines", "special")
+    __slots__ = ("_end", "_whole", "closes", "length", "lines", "ordinary", "special")
 
-    def __init__(self, lines: bytes, length: int, special: SpecialFields | None) -> None:
+    def __init__(
+        self, status: int, lines: bytes, length: int, special: SpecialFields | None
+    ) -> None:
         self.lines = lines
         self.length = length
         self.special = special
         self.closes = special is not None and special.close
+        self.ordinary = special is None and status not in EMPTY_STATUSES
         self._end = b""
         self._whole = b""
 
@@ -149,7 +153,7 @@ def read_head(status: int, headers: ResponseHeaders) -> ResponseHead:
     except TypeError:  # pairs may be lists, which cannot be looked up
         pass
     lines, length, special = read_fields(status, headers)
-    head = ResponseHead(b"".join(lines), length, special)
+    head = ResponseHead(status, b"".join(lines), length, special)
     if again and special is None:
         if len(_heads) >= MAX_HEADS:
             _heads.clear()

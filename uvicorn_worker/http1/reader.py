@@ -125,6 +125,7 @@ class RequestReader:
         if known_line is None:
             self._read_target(request)
         request.line_end = end
+        request.ordinary = request.keep_alive and request.http11 and request.method != "HEAD"
         request.repeatable = not (
             known_line is None or request.notable or request.upgrade or len(head) > MAX_REPEATED
         )

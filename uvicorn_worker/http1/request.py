@@ -60,14 +60,15 @@ class Request:
     `query` are its parts as bytes, not decoded, `path_text` is the path decoded. `length` is the
     body's length in bytes, 0 for none, CHUNKED for a chunked one. `notable`: some fields are for
     the forwarding policy, or have a `_` in their name. `fields` are the headers by name, while the
-    head is being read. `line_end` is where the request line ends in `head`. `repeatable`: the next
-    request of its connection may be compared with it. `scope` is a template of the scope, where the
-    request has come again.
+    head is being read. `line_end` is where the request line ends in `head`. `ordinary`: of
+    HTTP/1.1, its connection persists, its answer may have content. `repeatable`: the next request
+    of its connection may be compared with it. `scope` is a template of the scope, where the request
+    has come again.
     """
 
     __slots__ = ("expects_continue", "fields", "head", "headers", "http11", "keep_alive", "length",
-                 "line_end", "method", "notable", "path", "path_text", "query", "repeatable",
-                 "scope", "target", "upgrade")  # fmt: skip
+                 "line_end", "method", "notable", "ordinary", "path", "path_text", "query",
+                 "repeatable", "scope", "target", "upgrade")  # fmt: skip
 
     head: bytes
     method: str
@@ -84,6 +85,7 @@ class Request:
     expects_continue: bool
     upgrade: bytes
     line_end: int
+    ordinary: bool
     repeatable: bool
     scope: dict[str, Any] | None
 

@@ -62,7 +62,7 @@ class Denial:
         self.transport = connection.transport
         self.peer = connection.peer
         self.local = connection.local
-        request.keep_alive = False
+        request.keep_alive = request.ordinary = False
         self.response = Response(self, request, scope)
 
     async def send(self, message: Message) -> None:
