@@ -135,7 +135,7 @@ class RequestReader:
         """Set what known fields say; return whether they are known."""
         sections = self._sections
         if before is None:
-            known = sections.find_exact(section)
+            known = sections.exact.get(section)
             if known is not None:
                 known.tell(request, ())
                 return True

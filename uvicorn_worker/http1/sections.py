@@ -92,28 +92,27 @@ class KnownSection:
 
 
 class KnownSections:
-    """The sections that came more than once: to the byte, or but for the values that vary."""
+    """The sections that came more than once: to the byte (`exact`), or but for what varies."""
 
-    __slots__ = ("_exact", "_known", "_seen")
+    __slots__ = ("_known", "_seen", "exact")
 
     def __init__(self) -> None:
-        self._exact: dict[bytes, KnownSection] = {}
+        self.exact: dict[bytes, KnownSection] = {}
         self._known: dict[tuple[bytes, ...], KnownSection] = {}
         self._seen: set[int] = set()
-
-    def find_exact(self, section: bytes) -> KnownSection | None:
-        """Look up a section, which begins and ends with CRLF."""
-        return self._exact.get(section)
 
     def remember_exact(self, section: bytes, request: Request) -> None:
         """Keep a section that is known but for its values, once it comes again."""
         if len(section) <= MAX_SIZE and self._comes_again(hash(section)):
-            if len(self._exact) >= MAX_KNOWN:
-                self._exact.clear()
-            self._exact[section] = KnownSection(request)
+            if len(self.exact) >= MAX_KNOWN:
+                self.exact.clear()
+            self.exact[section] = KnownSection(request)
 
     def find(self, section: bytes) -> tuple[KnownSection | None, Sequence[bytes]]:
-        """Look up a section whatever the values that may vary; return those, too."""
+        """Look up a section whatever the values that may vary; return those, too.
+
+        It begins and ends with CRLF.
+        """
         parts, values = _take_apart(section)
         known = self._known.get(parts)
         if known is not None and b"".join(values).translate(None, _LEGAL):
