@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import pytest
 
@@ -20,17 +21,22 @@ if TYPE_CHECKING:
     from tests.support.supervisor import StartSupervisor
 
 
-@pytest.fixture
-def gunicorn(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[StartGunicorn]:
-    """Start real Gunicorns that end with the test; see tests/support/gunicorn.py."""
-    servers: list[RunningGunicorn] = []
+Server = TypeVar("Server", "RunningGunicorn", "RunningCommand", "RunningSupervisor")
 
-    def start(app: str, *args: str, **options: Any) -> RunningGunicorn:
-        folder = tmp_path / f"gunicorn-{len(servers)}"
-        folder.mkdir(exist_ok=True)
-        server = RunningGunicorn(folder, app, *args, **options)
-        servers.append(server)
-        return server
+
+@contextmanager
+def running(kind: type[Server], tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Any]:
+    """Start real servers, each in a folder with `files` of its own; they end with the test."""
+    servers: list[Server] = []
+
+    def start(*words: str, files: Mapping[str, str] | None = None, **options: Any) -> Any:
+        folder = tmp_path / f"server-{len(servers)}"
+        folder.mkdir()
+        for name, text in (files or {}).items():
+            (folder / name).parent.mkdir(exist_ok=True)
+            (folder / name).write_text(text)
+        servers.append(kind(folder, *words, **options))
+        return servers[-1]
 
     yield start
     problems = []
@@ -39,61 +45,30 @@ def gunicorn(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[StartGu
             server.stop()
         except AssertionError as exc:
             problems.append(str(exc))
-        request.node.add_report_section("teardown", "gunicorn.log", server.log_text())
+        request.node.add_report_section("teardown", "log", server.log_text())
     if problems:
         pytest.fail("; ".join(problems), pytrace=False)
+
+
+@pytest.fixture
+def gunicorn(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[StartGunicorn]:
+    """Start real Gunicorns; see tests/support/gunicorn.py."""
+    with running(RunningGunicorn, tmp_path, request) as start:
+        yield start
 
 
 @pytest.fixture
 def command(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[StartCommand]:
-    """Start real `uvicorn-worker`s that end with the test; see tests/support/command.py."""
-    servers: list[RunningCommand] = []
-
-    def start(*words: str, files: Mapping[str, str] | None = None, **options: Any) -> Any:
-        folder = tmp_path / f"command-{len(servers)}"
-        folder.mkdir(exist_ok=True)
-        for name, text in (files or {}).items():
-            (folder / name).parent.mkdir(exist_ok=True)
-            (folder / name).write_text(text)
-        servers.append(RunningCommand(folder, *words, **options))
-        return servers[-1]
-
-    yield start
-    problems = []
-    for server in servers:
-        try:
-            server.stop()
-        except AssertionError as exc:
-            problems.append(str(exc))
-        request.node.add_report_section("teardown", "log", server.log_text())
-    if problems:
-        pytest.fail("; ".join(problems), pytrace=False)
+    """Start real `uvicorn-worker`s; see tests/support/command.py."""
+    with running(RunningCommand, tmp_path, request) as start:
+        yield start
 
 
 @pytest.fixture
 def supervisor(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[StartSupervisor]:
-    """Start real `uvicorn-supervisor`s that end with the test; see tests/support/supervisor.py."""
-    servers: list[RunningSupervisor] = []
-
-    def start(app: str, *words: str, files: Mapping[str, str] | None = None, **options: Any) -> Any:
-        folder = tmp_path / f"supervisor-{len(servers)}"
-        folder.mkdir(exist_ok=True)
-        for name, text in (files or {}).items():
-            (folder / name).parent.mkdir(exist_ok=True)
-            (folder / name).write_text(text)
-        servers.append(RunningSupervisor(folder, app, *words, **options))
-        return servers[-1]
-
-    yield start
-    problems = []
-    for server in servers:
-        try:
-            server.stop()
-        except AssertionError as exc:
-            problems.append(str(exc))
-        request.node.add_report_section("teardown", "log", server.log_text())
-    if problems:
-        pytest.fail("; ".join(problems), pytrace=False)
+    """Start real `uvicorn-supervisor`s; see tests/support/supervisor.py."""
+    with running(RunningSupervisor, tmp_path, request) as start:
+        yield start
 
 
 @pytest.fixture
