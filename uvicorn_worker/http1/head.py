@@ -132,10 +132,12 @@ def read_fields(
             else:
                 raise ApplicationError(f"contradicting content-length {length} and {known}")
     except (TypeError, ValueError, AttributeError) as exc:
-        raise ApplicationError(
-            f"invalid response headers: expected pairs of bytes ({exc})"
-        ) from exc
+        raise _invalid_headers(exc) from exc
     return parts, length, special
+
+
+def _invalid_headers(exc: Exception) -> ApplicationError:
+    return ApplicationError(f"invalid response headers: expected pairs of bytes ({exc})")
 
 
 def read_head(status: int, headers: ResponseHeaders) -> ResponseHead:
@@ -143,9 +145,12 @@ def read_head(status: int, headers: ResponseHeaders) -> ResponseHead:
 
     Applications send few different heads: what was right as a whole is looked up.
     """
-    again = False
     try:
         headers = tuple(headers)
+    except TypeError as exc:
+        raise _invalid_headers(exc) from exc
+    again = False
+    try:
         head = _heads.get((status, headers))
         if head is not None:
             return head

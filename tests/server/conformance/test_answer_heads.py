@@ -94,6 +94,16 @@ def test_headers_may_be_a_generator(target: Target) -> None:
     assert (response.get(b"x"), response.get(b"y")) == (b"1", b"2")
 
 
+def test_a_generator_that_fails_is_an_error_and_not_the_end_of_the_headers(target: Target) -> None:
+    headers = (bytes(name) for name in ["not bytes"])  # type: ignore[arg-type]
+    message = {"type": "http.response.start", "status": 200, "headers": headers}
+    path = target.app.say(message, part())
+
+    with target.connect() as client:
+        client.send(get(path))
+        assert client.read_response().status == 500
+
+
 def test_headers_and_body_may_be_left_out(target: Target) -> None:
     path = target.app.say(
         {"type": "http.response.start", "status": 200}, {"type": "http.response.body"}
