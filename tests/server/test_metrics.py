@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import threading
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -27,7 +29,7 @@ from uvicorn_worker.scoreboard.board import Scoreboard
 from uvicorn_worker.scoreboard.phases import READY
 
 if TYPE_CHECKING:
-    from uvicorn_worker.asgi import Address, Receive, Scope, Send
+    from uvicorn_worker.asgi import Address, Message, Receive, Scope, Send
     from uvicorn_worker.state import Exchange
 
 
@@ -116,6 +118,63 @@ def test_a_body_that_is_wrong_counts_as_refused(metered: Metered) -> None:
         assert metered.figures.requests == {("POST", "4xx"): 1}
 
 
+def test_who_leaves_a_response_that_was_started_only_is_not_answered(metered: Metered) -> None:
+    async def start_only(scope: Scope, receive: Receive, send: Send) -> None:
+        await receive()
+        await send({"type": "http.response.start", "status": 404, "headers": []})
+        assert (await receive())["type"] == "http.disconnect"
+
+    with serve(start_only, room=metered.room, lifespan="off") as server:
+        with RawClient(server.address) as client:
+            client.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+            eventually(lambda: [cycle.status for cycle in server.server.state.cycles] == [404])
+        eventually(lambda: metered.figures.requests)
+
+        assert metered.figures.requests == {("GET", "aborted"): 1}
+
+
+PART = {"type": "http.response.body", "body": b"x", "more_body": True}
+LAST = {"type": "http.response.body"}
+ENDS: dict[str, tuple[Message, ...]] = {
+    "whole": (LAST,),
+    "parts": (PART, LAST),
+    "trailers": (PART, LAST, {"type": "http.response.trailers", "headers": []}),
+    "file": ({"type": "http.response.pathsend", "path": __file__},),
+}
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+@pytest.mark.parametrize("kind", ENDS)
+def test_an_answer_to_nobody_ends_once(kind: str, method: str, metered: Metered) -> None:
+    """The transport fails at the first write, and the application sends on without waiting."""
+    called, gone = threading.Event(), threading.Event()
+    observer = Observer()
+
+    async def send_on(scope: Scope, receive: Receive, send: Send) -> None:
+        called.set()
+        gone.wait(5)  # the loop must not hear of it
+        for _ in range(2):  # the reset is told to the first, or to the second
+            await send({"type": "http.response.early_hint", "links": [b"</a>"]})
+        trailers = kind == "trailers"
+        await send({"type": "http.response.start", "status": 200, "trailers": trailers})
+        for message in ENDS[kind]:
+            await send(message)
+
+    with serve(
+        send_on, room=metered.room, observer=observer, loop="asyncio", lifespan="off"
+    ) as server:
+        with RawClient(server.address) as client:
+            client.send(b"%b / HTTP/1.1\r\nHost: a\r\nTE: trailers\r\n\r\n" % method.encode())
+            assert called.wait(5)
+            client.reset()
+            gone.set()
+        eventually(lambda: observer.ends and not server.server.state.connections)
+
+        assert observer.ends == 1
+        assert sum(metered.figures.requests.values()) == 1
+        assert server.messages(logging.ERROR) == []
+
+
 def test_content_connections_and_times_are_shown_within_a_second(metered: Metered) -> None:
     with serve(app, room=metered.room) as server, RawClient(server.address) as client:
         body = b"x" * 1000
@@ -198,12 +257,13 @@ class Observer:
 
     def __init__(self) -> None:
         self.paths: list[str] = []
+        self.ends = 0
 
     def before(self, exchange: Exchange) -> None:
         self.paths.append(exchange.scope["path"])
 
     def after(self, exchange: Exchange) -> None:
-        pass
+        self.ends += 1
 
     def refused(self, peer: Address, head: bytes, status: int) -> None:
         self.paths.append("refused")

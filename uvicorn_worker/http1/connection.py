@@ -551,7 +551,7 @@ class HTTPConnection(Flow):
         elif cycle.responding:
             self.give_up()
         else:
-            cycle.status = exc.status
+            cycle.refuse(exc.status)
             head_only = cycle.scope["method"] == "HEAD"
             self._lose_cycle()
             self.transport.write(refusal(exc.status, self.state.common_lines, head_only=head_only))

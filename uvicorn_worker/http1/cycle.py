@@ -216,6 +216,11 @@ class RequestCycle:
         if self._waiters:
             self._wake()
 
+    def refuse(self, status: int) -> None:
+        """The server answers a wrong body with `status`: what has been started is not sent."""
+        self.status = status
+        self._state = START
+
     def time_out(self) -> bool:
         """End a response that takes too long; return False where it is complete."""
         if self._state is DONE:
@@ -478,6 +483,7 @@ class RequestCycle:
             # Nothing is on the wire: as if the response had not been started. Its head is spent; a
             # body without one must not follow.
             self._state = START
+            self.status = 0
             self._no_body = self._trailers = False
             raise
 
@@ -535,8 +541,6 @@ class RequestCycle:
         self.sent += length
         if parts or not more_body:
             self._write_soon(parts, length, last=not (more_body or self._trailers))
-            if self._state is LOST:
-                raise ClientDisconnected("the client has left")
         if not more_body:
             if self._trailers:
                 self._state = TRAILERS
@@ -560,6 +564,8 @@ class RequestCycle:
             self._count()
         if last or self._unwritten_size > COPY_LIMIT:
             self.flush()
+            if self._state is LOST:
+                raise ClientDisconnected("the client has left")
 
     def flush(self) -> None:
         """Hand what was sent to the transport."""
@@ -618,6 +624,8 @@ class RequestCycle:
         self._trailers = False
         self._begin({"more_body": True})
         self.flush()
+        if self._state is LOST:
+            raise ClientDisconnected("the client has left")
         if not self._no_body:
             self._state = FILE  # until all of it is sent, whatever interrupts that
             await owner.send_file(path, self._left)

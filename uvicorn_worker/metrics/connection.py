@@ -8,7 +8,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, ClassVar, Final
 
 from uvicorn_worker.http1.connection import HTTPConnection
-from uvicorn_worker.http1.cycle import RequestCycle
+from uvicorn_worker.http1.cycle import START, RequestCycle
 from uvicorn_worker.metrics.layout import DURATIONS, bucket
 from uvicorn_worker.metrics.queueing import FIELD
 
@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from uvicorn_worker.http1.request import Request
 
 SHORT: Final = DURATIONS[0]
-
-REFUSALS: Final = range(400, 600)
 
 
 class MeteredCycle(RequestCycle):
@@ -43,8 +41,8 @@ class MeteredCycle(RequestCycle):
         if not (self.ended or hasattr(self, "_counted")):
             meter = self._owner.state.meter
             meter.sent += self.sent
-            # What is wrong with a body is said by the connection, in the application's place.
-            refused = not self.responding and self.status in REFUSALS
+            # A status without a start: the connection's, which says what is wrong with a body.
+            refused = self._state is START
             meter.untimed(self.request.method, self.status if refused else 0)
         super().lose()
 
