@@ -294,6 +294,31 @@ def test_health_is_answered_beside_everything_else(metered: Metered, with_metric
     assert metered.figures.requests == counted
 
 
+def test_health_is_no_websocket() -> None:
+    handshake = (
+        b"GET /healthz HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+        b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+    )
+    with serve(app, health_path="/healthz") as server, RawClient(server.address) as client:
+        client.send(handshake)
+
+        response = client.read_response()
+        assert (response.status, response.body) == (200, b"OK")
+        client.read_end()
+
+
+def test_a_status_that_is_no_int_counts_as_the_one_it_equals(metered: Metered) -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200.0, "headers": []})
+        await send({"type": "http.response.body", "body": b"ok"})
+
+    with serve(app, room=metered.room) as server:
+        for _ in range(3):
+            assert ask(server.address, "/").body == b"ok"
+
+    assert metered.figures.requests == {("GET", "2xx"): 3}
+
+
 def test_a_second_question_behind_that_for_health_is_not_answered() -> None:
     with serve(app, health_path="/healthz") as server, RawClient(server.address) as client:
         head = b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n"

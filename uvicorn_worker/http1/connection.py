@@ -262,12 +262,16 @@ class HTTPConnection(Flow):
         self._partial = None
         self.fresh = False
         self._again = request if request.repeatable else None
-        websocket = self.state.websocket
-        if request.upgrade and websocket and _upgrades_to(request, b"websocket"):
+        if request.upgrade and self._upgrades(request):
+            assert self.state.websocket is not None
             self.deadline = NEVER
-            websocket(self, request, rest)
+            self.state.websocket(self, request, rest)
         else:
             self._request_received(request, rest)
+
+    def _upgrades(self, request: Request) -> bool:
+        """Return whether the connection goes on as a WebSocket."""
+        return self.state.websocket is not None and _upgrades_to(request, b"websocket")
 
     def _examine(self, request: Request) -> None:
         """Look after fields that only a proxy of ours may send, or no one."""

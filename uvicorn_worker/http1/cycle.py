@@ -368,8 +368,8 @@ class RequestCycle:
             else:
                 raise self._refusal(kind)
         elif kind == "http.response.start" and state is START:
-            self.status = status = message["status"]
-            self._head = read_head(status, message.get("headers", ()))
+            self._head = head = read_head(message["status"], message.get("headers", ()))
+            self.status = head.status
             if message.get("trailers"):
                 self._expect_trailers()
             self._state = HEAD

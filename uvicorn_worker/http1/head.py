@@ -74,16 +74,19 @@ class SpecialFields:
 class ResponseHead:
     """What an application says before its content, checked; the same for many responses.
 
-    `lines`: status line and fields, as they are sent. `length` of the content, or UNKNOWN_LENGTH.
-    `special` fields, if there are any. `closes`: the application wants the connection closed.
+    `status`: an int, also where the application said 200.0. `lines`: status line and fields, as
+    they are sent. `length` of the content, or UNKNOWN_LENGTH. `special` fields, if there are any.
+    `closes`: the application wants the connection closed.
     `ordinary`: there is content, and the server's fields are the same as in all such heads.
     """
 
-    __slots__ = ("_end", "_whole", "closes", "length", "lines", "ordinary", "special")
+    __slots__ = ("_end", "_whole", "closes", "length", "lines", "ordinary", "special",
+                 "status")  # fmt: skip
 
     def __init__(
         self, status: int, lines: bytes, length: int, special: SpecialFields | None
     ) -> None:
+        self.status = int(status)
         self.lines = lines
         self.length = length
         self.special = special

@@ -23,12 +23,18 @@ class HealthConnection(HTTPConnection):
 
     __slots__ = ()
 
+    def _asks(self, request: Request) -> bool:
+        path = self.state.config.health_path
+        return request.path_text == path and request.method in ("GET", "HEAD")
+
+    def _upgrades(self, request: Request) -> bool:
+        return not self._asks(request) and super()._upgrades(request)
+
     def _request_received(self, request: Request, rest: bytes) -> None:
         state = self.state
-        if request.path_text != state.config.health_path or request.method not in ("GET", "HEAD"):
+        if not self._asks(request):
             super()._request_received(request, rest)
             return
-        self.fresh = False
         self.transport.write(
             refusal(
                 200 if state.healthy() else 503,

@@ -146,7 +146,7 @@ class RequestReader:
         if known is None:
             return False
         known.tell(request, values)
-        if before is None:
+        if before is None and not values:  # which may be secrets
             sections.remember_exact(section, request)
         return True
 

@@ -92,7 +92,7 @@ class KnownSection:
 
 
 class KnownSections:
-    """The sections that came more than once: to the byte (`exact`), or but for what varies."""
+    """The sections that came more than once: without what varies (`exact`), or but for that."""
 
     __slots__ = ("_known", "_seen", "exact")
 
@@ -102,7 +102,7 @@ class KnownSections:
         self._seen: set[int] = set()
 
     def remember_exact(self, section: bytes, request: Request) -> None:
-        """Keep a section that is known but for its values, once it comes again."""
+        """Keep a known section that has no values which vary, once it comes again."""
         if len(section) <= MAX_SIZE and self._comes_again(hash(section)):
             if len(self.exact) >= MAX_KNOWN:
                 self.exact.clear()
