@@ -28,9 +28,10 @@ Server = TypeVar("Server", "RunningGunicorn", "RunningCommand", "RunningSupervis
 def running(kind: type[Server], tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Any]:
     """Start real servers, each in a folder with `files` of its own; they end with the test."""
     servers: list[Server] = []
+    name_of_kind = kind.__name__.removeprefix("Running").lower()
 
     def start(*words: str, files: Mapping[str, str] | None = None, **options: Any) -> Any:
-        folder = tmp_path / f"server-{len(servers)}"
+        folder = tmp_path / f"{name_of_kind}-{len(servers)}"
         folder.mkdir()
         for name, text in (files or {}).items():
             (folder / name).parent.mkdir(exist_ok=True)
