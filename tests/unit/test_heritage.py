@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import sys
 import time
-from typing import TYPE_CHECKING
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, cast
 
 import pytest
 
@@ -18,6 +19,8 @@ from uvicorn_worker.scoreboard.rooms import NO_DESCRIPTOR, Rooms
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+    from uvicorn_worker.http1.channel import Answered
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="needs memory with a descriptor")
 
@@ -34,12 +37,13 @@ class Master:
         slot = self.board.reserve(1, time.monotonic())
         assert slot is not None
         slot.claim(OURS, time.monotonic())
-        self._meter = Meter(slot.room(), interval=1.0)
+        self._meter = Meter(slot.room(), interval=1.0, clock=lambda: 0.0)
 
     def serve(self, requests: int, seconds: float = 0.1) -> None:
         for _ in range(requests):
-            self._meter.untimed("GET", 200)
-            self._meter.seconds += seconds
+            request = SimpleNamespace(method="GET")
+            answered = SimpleNamespace(request=request, status=200, started=-seconds, sent=0)
+            self._meter.answered(cast("Answered", answered))
         self._meter.show(time.monotonic(), in_flight=1, http=1, websockets=0, late=0)
 
     def succeed(self) -> Master:

@@ -6,7 +6,8 @@ import gc
 import os
 import sys
 import time
-from typing import TYPE_CHECKING, Any
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 from hypothesis import settings
@@ -29,6 +30,7 @@ from uvicorn_worker.scoreboard.rooms import ROOM
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from uvicorn_worker.http1.channel import Answered
     from uvicorn_worker.scoreboard.slots import Slot
 
 OURS = os.getpid()
@@ -45,10 +47,20 @@ def worker(board: Scoreboard, generation: int = 1) -> Slot:
     return slot
 
 
-def answer(meter: Meter, method: str, status: int, seconds: float) -> None:
-    """Do what `MeteredCycle` does when a response has ended."""
-    meter.seconds += seconds
-    meter.cells[meter.rows[method][status] + bucket(DURATIONS, seconds)] += 1
+def make_meter(room: memoryview, **options: Any) -> Meter:
+    """Return a meter for which it is always 0 o'clock."""
+    return Meter(room, interval=INTERVAL, clock=lambda: 0.0, **options)
+
+
+def answer(meter: Meter, method: str, status: int, seconds: float, *, sent: int = 0) -> None:
+    """Let a request be answered that has taken so long; the meter is `make_meter`'s."""
+    request = SimpleNamespace(method=method)
+    meter.answered(
+        cast(
+            "Answered",
+            SimpleNamespace(request=request, status=status, started=-seconds, sent=sent),
+        )
+    )
 
 
 def show(meter: Meter, now: float, **values: int) -> None:
@@ -166,7 +178,7 @@ class Worker:
         self.slot = slot
         self.room = Dying(slot.room())
         room: Any = self.room
-        self.meter = Meter(room, interval=INTERVAL, now=now)
+        self.meter = make_meter(room, now=now)
 
 
 def counters(figures: Figures) -> Mapping[str, float]:
@@ -208,8 +220,7 @@ class Story(RuleBasedStateMachine):
     )
     def respond(self, data: st.DataObject, method: str, status: int, seconds: float) -> None:
         one = data.draw(st.sampled_from(self.workers))
-        answer(one.meter, method, status, seconds)
-        one.meter.sent += 10
+        answer(one.meter, method, status, seconds, sent=10)
         self.answered += 1
 
     @precondition(lambda self: self.workers)
@@ -266,7 +277,7 @@ def test_a_worker_that_has_lost_its_slot_counts_where_nobody_reads() -> None:
     assert late is not None
     assert board.reserve(2, time.monotonic()) is not None  # the only slot changes hands
     late.claim(OURS, time.monotonic())
-    answer(Meter(late.room(), interval=INTERVAL), "GET", 200, 0.1)
+    answer(make_meter(late.room()), "GET", 200, 0.1)
 
     assert read(board, time.monotonic()).requests == {}
 
@@ -296,7 +307,7 @@ def test_deaths_are_counted_once_and_by_what_the_worker_was() -> None:
 def test_the_greatest_lag_is_that_of_the_last_window_or_two() -> None:
     board = Scoreboard(1)
     slot = worker(board)
-    meter = Meter(slot.room(), interval=INTERVAL, now=100.0)
+    meter = make_meter(slot.room(), now=100.0)
     seen = []
     for now in (102.0, 102.125, 100.0 + WINDOW, 100.1 + WINDOW, 100.2 + 2 * WINDOW):
         meter.looked(now)
@@ -339,7 +350,7 @@ def test_collections_are_counted_while_the_worker_serves() -> None:
 def test_a_loop_that_something_else_keeps_is_busy() -> None:
     board = Scoreboard(1)
     slot = worker(board)
-    meter = Meter(slot.room(), interval=INTERVAL, now=100.0)
+    meter = make_meter(slot.room(), now=100.0)
     meter.looked(100.625)  # half a second late
     show(meter, 101.0)
 
@@ -353,7 +364,7 @@ def test_saturation_is_the_share_of_the_limit_where_that_is_greater(
 ) -> None:
     board = Scoreboard(1)
     slot = worker(board)
-    meter = Meter(slot.room(), interval=INTERVAL, limit=10, now=100.0)
+    meter = make_meter(slot.room(), limit=10, now=100.0)
     show(meter, 1000.0, in_flight=in_flight)
 
     assert read(board, 1000.0).saturation == saturation
@@ -363,7 +374,7 @@ def test_a_worker_that_is_silent_is_busy_and_without_any_all_is_saturated() -> N
     board = Scoreboard(2)
     assert read(board, 100.0).saturation == 1.0
     slot = worker(board)
-    Meter(slot.room(), interval=INTERVAL, now=100.0)
+    make_meter(slot.room(), now=100.0)
     slot.beat(100.0, in_flight=0, connections=0, total=0)
 
     assert read(board, 101.0).saturation == 0.0
@@ -381,7 +392,7 @@ def test_memory_is_told_of_processes_that_exist() -> None:
 @pytest.fixture
 def answers() -> Answers:
     board = Scoreboard(4)
-    meter = Meter(worker(board).room(), interval=INTERVAL)
+    meter = make_meter(worker(board).room())
     answer(meter, "GET", 200, 0.002)
     answer(meter, "GET", 200, 99.0)
     meter.untimed("PURGE", 0)

@@ -27,8 +27,10 @@ from uvicorn_worker.http1.state import start_task
 
 if TYPE_CHECKING:
     import asyncio
+    from collections.abc import Callable
 
     from uvicorn_worker.asgi import Address
+    from uvicorn_worker.http1.channel import Answered
     from uvicorn_worker.http1.request import Request
     from uvicorn_worker.http1.state import HTTPState
 
@@ -78,7 +80,7 @@ class HTTPConnection(Flow):
 
     __slots__ = ("_again", "_buffer", "_cycle", "_decoder", "_dropped", "_last", "_left",
                  "_partial", "_phase", "_pumping", "_received", "_retire_at", "_stall_at", "_tls",
-                 "_unsent", "_write_waiters", "fresh", "trusted")  # fmt: skip
+                 "_unsent", "_write_waiters", "count", "fresh", "trusted")  # fmt: skip
 
     cycle_class: ClassVar[type[RequestCycle]] = RequestCycle
 
@@ -102,6 +104,7 @@ class HTTPConnection(Flow):
         self._stall_at = NEVER  # when the peer is given up unless it takes some of them
         self._write_waiters: list[asyncio.Future[None]] | None = None
         self._tls: dict[str, Any] | None = None  # the scope's extension, once it was asked for
+        self.count: Callable[[Answered], None] | None = None
         self.fresh = True  # no request has begun
         self.trusted = False  # the peer's forwarding fields count
 
@@ -411,7 +414,7 @@ class HTTPConnection(Flow):
         if self._dropped > DISCARD_LIMIT:
             self._linger()
 
-    # -- what the cycle asks for (cycle.CycleOwner)
+    # -- what the cycle asks for (channel.CycleOwner)
 
     def body_consumed(self) -> None:
         if self._read_paused and self._phase is BODY:

@@ -1,4 +1,4 @@
-"""One request and its response: the ASGI `receive` and `send` of HTTP, and all response logic.
+"""One request and its response: the application's call, ASGI `send`, and all response logic.
 
 The cycle decides what goes on the wire and when the response has ended; the connection owns the
 transport, the request's bytes and time. It is used by one task, so it needs no locks.
@@ -7,11 +7,20 @@ transport, the request's bytes and time. It is used by one task, so it needs no 
 from __future__ import annotations
 
 import asyncio
-import enum
 import time
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from uvicorn_worker.errors import ApplicationError, ClientDisconnected
+from uvicorn_worker.http1.channel import (
+    BODY,
+    DONE,
+    FILE,
+    HEAD,
+    LAST,
+    LOST,
+    START,
+    TRAILERS,
+)
 from uvicorn_worker.http1.files import file_size
 from uvicorn_worker.http1.head import (
     EMPTY_STATUSES,
@@ -22,102 +31,37 @@ from uvicorn_worker.http1.head import (
     read_head,
     trailer_section,
 )
+from uvicorn_worker.http1.receiving import Receiver
 from uvicorn_worker.http1.request import field_values
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from uvicorn_worker.asgi import Address, Application, Headers, Message
+    from uvicorn_worker.http1.channel import CycleOwner
     from uvicorn_worker.http1.request import Request
-    from uvicorn_worker.state import ServerState
 
 # Above this a body is not copied to be written together with its head. Measured on uvloop: a
 # second buffer costs what copying some 16 KiB costs.
 COPY_LIMIT = 16 * 1024
 
 
-class ResponseState(enum.IntEnum):
-    """START: no response yet. HEAD: started, its head held back (ASGI: it goes with the first
-    body message). BODY: head sent. FILE: a file is being sent as the body, or could not be sent
-    in full. TRAILERS: body ended, trailers announced. DONE. LOST: the client left, or the
-    connection was given up."""
-
-    START, HEAD, BODY, FILE, TRAILERS, DONE, LOST = range(7)
-
-
-START, HEAD, BODY, FILE, TRAILERS, DONE, LOST = ResponseState
-
-
-class CycleOwner(Protocol):
-    """What the cycle needs of its connection."""
-
-    @property
-    def state(self) -> ServerState: ...
-
-    @property
-    def write_paused(self) -> bool: ...
-
-    @property
-    def half_closed(self) -> bool: ...
-
-    transport: asyncio.Transport
-    peer: Address
-    local: Address
-
-    def leave(self) -> None:
-        """The application learns that the peer left: nothing more is sent to it."""
-
-    def body_consumed(self) -> None:
-        """The application took what was there: let more of the request's body in."""
-
-    def send_continue(self) -> None:
-        """The application wants a body that the client announced with Expect."""
-
-    def body_unread(self, *, response_complete: bool) -> bool:
-        """Return whether the rest of the request's body forbids using the connection again."""
-
-    def response_ended(self, keep_alive: bool) -> None:
-        """The response is complete and handed to the transport."""
-
-    def give_up(self) -> None:
-        """The response cannot be completed: cut the connection so that the client sees it."""
-
-    def write_parts(self, parts: Sequence[bytes]) -> None:
-        """Write large parts without copying them together, where the transport can."""
-
-    async def drained(self) -> None:
-        """Return when the transport takes more; raises ClientDisconnected when it never will."""
-
-    async def send_file(self, path: str, count: int) -> None:
-        """Send the first `count` bytes of a file, behind everything written so far."""
-
-
-class RequestCycle:
+class RequestCycle(Receiver):
     """The two channels of one request, and its response.
 
-    Attributes: `request`; `scope`; `awaits_continue` (the client may hold its body back until it
-    gets a 100); `status` (0 before the start), `sent` (bytes of content handed
+    Attributes: `request`; `scope`; `status` (0 before the start), `sent` (bytes of content handed
     to the transport), `response_head` (as sent), `started` (loop time).
     """
 
     __slots__ = (
-        "_body",
-        "_body_ended",
         "_chunked",
         "_head",
         "_keep_alive",
         "_left",
-        "_more_body",
         "_no_body",
-        "_owner",
         "_send_trailers",
-        "_state",
         "_trailer_lines",
         "_trailers",
         "_unwritten",
         "_unwritten_size",
-        "_waiters",
-        "awaits_continue",
         "request",
         "response_head",
         "scope",
@@ -137,13 +81,13 @@ class RequestCycle:
         self.response_head = b""
         self.started = time.monotonic()
         self.task: asyncio.Task[None] | None = None
-        self._state: ResponseState = START
-        self._body: bytes | bytearray = b""
+        self._state = START
+        self._body = b""
         self._body_ended = request.length == 0
-        self._more_body = True  # the application has not had the last part
+        self._more_body = True
         self._no_body = False
         self._trailers = False
-        self._waiters: list[asyncio.Future[None]] | None = None
+        self._waiters = None
 
     # -- what observers see (state.Exchange)
 
@@ -180,32 +124,9 @@ class RequestCycle:
         return self._state in (DONE, LOST)
 
     @property
-    def buffered(self) -> int:
-        """Bytes of the request's body that the application has not taken."""
-        return len(self._body)
-
-    @property
     def ends_with_close(self) -> bool:
         """Whether only the end of the connection ends the content."""
         return self.responding and not (self._chunked or self._no_body or self._left >= 0)
-
-    def peer_half_closed(self) -> None:
-        """The peer sends no more; an application that waits for that is told."""
-        if self._waiters and not self._more_body:
-            self._owner.leave()
-
-    def body_received(self, data: bytes, *, ended: bool) -> None:
-        """Take a part of the request's body; `ended` with the last one."""
-        if not self._body:
-            self._body = data  # the common case: one part, no copy
-        else:
-            if type(self._body) is not bytearray:
-                self._body = bytearray(self._body)
-            self._body += data
-        self._body_ended = ended
-        self.awaits_continue = False
-        if self._waiters:
-            self._wake()
 
     def lose(self) -> None:
         """The client left, or nothing can be sent to it any more."""
@@ -227,12 +148,6 @@ class RequestCycle:
             return False
         self._abandon(504, b"Gateway Timeout")
         return True
-
-    def _wake(self) -> None:
-        waiters, self._waiters = self._waiters, None
-        for waiter in waiters or ():
-            if not waiter.done():
-                waiter.set_result(None)
 
     # -- the application's call
 
@@ -302,49 +217,6 @@ class RequestCycle:
         self._head = read_head(status, (content_type, (b"connection", b"close"), *headers))
         self._state = HEAD
         self._respond(text)
-
-    # -- receive
-
-    async def receive(self) -> Message:
-        """Return the next part of the request's body, then `http.disconnect` once it is over."""
-        while True:
-            if self._state is DONE or self._state is LOST:
-                return {"type": "http.disconnect"}
-            if self._more_body:
-                if self._body or self._body_ended:
-                    return self._take_body()
-                if self.awaits_continue and self._state < BODY:
-                    self.awaits_continue = False
-                    self._owner.send_continue()
-            elif self._owner.half_closed:
-                # A peer that sent FIN may still read, or may be gone: TCP does not tell. Whoever
-                # asks learns that it left; whoever does not ask can still answer.
-                self._owner.leave()
-                continue
-            await self._wait()
-
-    def _take_body(self) -> Message:
-        body, self._body = self._body, b""
-        self._more_body = more_body = not self._body_ended
-        if more_body:
-            self._owner.body_consumed()
-        return {
-            "type": "http.request",
-            "body": body if type(body) is bytes else bytes(body),
-            "more_body": more_body,
-        }
-
-    async def _wait(self) -> None:
-        """Return when `receive` may have something new; several tasks may wait."""
-        waiter = self._owner.state.loop.create_future()
-        if self._waiters is None:
-            self._waiters = []
-        self._waiters.append(waiter)
-        try:
-            await waiter
-        finally:
-            if self._waiters and waiter in self._waiters:  # cancelled
-                self._waiters.remove(waiter)
 
     # -- send
 
@@ -446,8 +318,9 @@ class RequestCycle:
                 )
         self.response_head = text
         self.sent = length
-        if server.meter is not None:
-            self._count()
+        count = owner.count
+        if count is not None:
+            count(self)
         if length <= COPY_LIMIT:
             owner.transport.write(text + body)
         else:
@@ -561,6 +434,7 @@ class RequestCycle:
                 self._owner.state.loop.call_soon(self.flush)
         self._unwritten_size += length
         if last:
+            self._state = LAST
             self._count()
         if last or self._unwritten_size > COPY_LIMIT:
             self.flush()
@@ -636,7 +510,9 @@ class RequestCycle:
         self._end(self._keep_alive)
 
     def _count(self) -> None:
-        """The last bytes go out now: for those who count answers, before a client can."""
+        count = self._owner.count
+        if count is not None:
+            count(self)
 
     def _end(self, keep_alive: bool) -> None:
         self._state = DONE

@@ -4,41 +4,30 @@ in vain.
 
 from __future__ import annotations
 
-from time import monotonic
-from typing import TYPE_CHECKING, ClassVar, Final
+from typing import TYPE_CHECKING, ClassVar
 
+from uvicorn_worker.http1.channel import LAST, START
 from uvicorn_worker.http1.connection import HTTPConnection
-from uvicorn_worker.http1.cycle import START, RequestCycle
-from uvicorn_worker.metrics.layout import DURATIONS, bucket
+from uvicorn_worker.http1.cycle import RequestCycle
 from uvicorn_worker.metrics.queueing import FIELD
 
 if TYPE_CHECKING:
+    import socket
+
+    from uvicorn_worker.asgi import Address
     from uvicorn_worker.errors import BadRequest
     from uvicorn_worker.http1.partial import PartialHead
     from uvicorn_worker.http1.request import Request
-
-SHORT: Final = DURATIONS[0]
+    from uvicorn_worker.http1.state import HTTPState
 
 
 class MeteredCycle(RequestCycle):
-    """A request that is counted once, as it is answered or lost."""
+    """A request that is counted once: `MeteredConnection.count` takes those that are answered."""
 
-    __slots__ = ("_counted",)  # set when it is
-
-    def _count(self) -> None:
-        # All in one place, without a call of ours: this is for every request.
-        self._counted = True
-        meter = self._owner.state.meter
-        seconds = monotonic() - self.started
-        meter.seconds += seconds
-        meter.sent += self.sent
-        cell = meter.rows[self.request.method][self.status]
-        if seconds > SHORT:
-            cell += bucket(DURATIONS, seconds)
-        meter.cells[cell] = next(meter.steps[cell])
+    __slots__ = ()
 
     def lose(self) -> None:
-        if not (self.ended or hasattr(self, "_counted")):
+        if not self.ended and self._state is not LAST:
             meter = self._owner.state.meter
             meter.sent += self.sent
             # A status without a start: the connection's, which says what is wrong with a body.
@@ -53,6 +42,12 @@ class MeteredConnection(HTTPConnection):
     __slots__ = ()
 
     cycle_class: ClassVar[type[RequestCycle]] = MeteredCycle
+
+    def __init__(
+        self, state: HTTPState, sock: socket.socket, peer: Address, local: Address
+    ) -> None:
+        super().__init__(state, sock, peer, local)
+        self.count = state.meter.answered
 
     def _refuse(self, exc: BadRequest, received: bytes | PartialHead) -> None:
         self.state.meter.untimed("other", exc.status)

@@ -9,15 +9,22 @@ from __future__ import annotations
 
 import itertools
 import time
-from typing import Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from uvicorn_worker.http1.request import METHODS
 from uvicorn_worker.metrics import layout
 from uvicorn_worker.metrics.layout import DURATIONS, LAGS, UNTIMED, bucket
 from uvicorn_worker.metrics.queueing import waited
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from uvicorn_worker.http1.channel import Answered
+
 # The greatest lag is that of the last one or two of these, in seconds: no scrape misses it.
 WINDOW: Final = 30.0
+
+SHORT: Final = DURATIONS[0]
 
 MAX_STATUS: Final = 999  # that an application may say
 
@@ -32,23 +39,29 @@ class Talking(Protocol):
 class Meter:
     """Counts for one worker; `looked` and `show` are called by the server.
 
-    Attributes, for the hot path: `rows` (by method and status, where the buckets of the durations
-    begin in `cells`); `cells` (the room, as whole numbers); `steps` (what comes next in each of
-    those buckets: a look at shared memory would cost more than all the rest); `seconds`, `sent`
-    and `received` (what has added up; shown later); `talking` (the open WebSockets, whose share is
-    not in `sent` yet).
+    Attributes: `answered` (call it with each request, before the last bytes of its answer go out);
+    `cells` (the room, as whole numbers); `sent` and `received` (bytes that have added up beside
+    those of answers; shown later); `talking` (the open WebSockets, whose share is not in `sent`
+    yet).
     """
 
     __slots__ = ("_busy_at", "_floats", "_interval", "_lag_max_since", "_late", "_looked_at",
-                 "_shown_at", "cells", "received", "rows", "seconds", "sent",
-                 "steps", "talking", "websockets")  # fmt: skip
+                 "_shown_at", "_sums", "answered", "cells", "received", "sent", "talking",
+                 "websockets")  # fmt: skip
 
     def __init__(
-        self, room: memoryview, *, interval: float, limit: int = 0, now: float | None = None
+        self,
+        room: memoryview,
+        *,
+        interval: float,
+        limit: int = 0,
+        now: float | None = None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """`room` is the worker's own, and goes on where its predecessor stopped.
 
-        `looked` will be called every `interval` seconds; `limit` is that on concurrent requests.
+        `looked` will be called every `interval` seconds; `limit` is that on concurrent requests;
+        `clock` is what requests have their `started` from.
         """
         now = time.monotonic() if now is None else now
         self.cells = room.cast("q")
@@ -56,9 +69,7 @@ class Meter:
         for field in range(layout.NOW, layout.END):
             self.cells[field] = 0  # the same bytes as 0.0
         self.cells[layout.LIMIT] = limit
-        self.rows = _rows()
-        self.steps = [itertools.count(self.cells[cell] + 1) for cell in range(layout.CELLS)]
-        self.seconds = self._floats[layout.DURATION_SUM]
+        self.answered, self._sums = _answers(self.cells, self._floats[layout.DURATION_SUM], clock)
         self.sent = self.cells[layout.SENT]
         self.received = self.cells[layout.RECEIVED]
         self.websockets = self.cells[layout.WEBSOCKETS]
@@ -106,10 +117,11 @@ class Meter:
         """
         cells, floats = self.cells, self._floats
         cells[layout.RECEIVED] = self.received
-        cells[layout.SENT] = self.sent + sum(one.sent for one in self.talking)
+        seconds, sent = self._sums()
+        cells[layout.SENT] = sent + self.sent + sum(one.sent for one in self.talking)
         cells[layout.WEBSOCKETS] = self.websockets
         cells[layout.LATE] += late
-        floats[layout.DURATION_SUM] = self.seconds
+        floats[layout.DURATION_SUM] = seconds
         cells[layout.IN_FLIGHT] = in_flight
         cells[layout.HTTP] = http
         cells[layout.OPEN_WEBSOCKETS] = websockets
@@ -129,6 +141,35 @@ class Meter:
     def leaving(self, reason: str) -> None:
         """Count that the worker goes, and another one is to come in its place."""
         self.cells[layout.RESTARTS + layout.REASONS.index(reason)] += 1
+
+
+def _answers(
+    cells: memoryview, seconds: float, clock: Callable[[], float]
+) -> tuple[Callable[[Answered], None], Callable[[], tuple[float, int]]]:
+    """Return what counts an answer, and what tells the sums of the durations and of the bytes.
+
+    The first is called for every request, so it is one function, whose variables Python finds
+    faster than attributes. `seconds` is the sum to begin with.
+    """
+    rows = _rows()
+    # What comes next in each cell: a look at shared memory would cost more than all the rest.
+    steps = [itertools.count(cells[cell] + 1) for cell in range(layout.CELLS)]
+    sent = 0
+
+    def answered(cycle: Answered) -> None:
+        nonlocal seconds, sent
+        elapsed = clock() - cycle.started
+        seconds += elapsed
+        sent += cycle.sent
+        cell = rows[cycle.request.method][cycle.status]
+        if elapsed > SHORT:
+            cell += bucket(DURATIONS, elapsed)
+        cells[cell] = next(steps[cell])
+
+    def sums() -> tuple[float, int]:
+        return seconds, sent
+
+    return answered, sums
 
 
 def _rows() -> dict[str, tuple[int, ...]]:

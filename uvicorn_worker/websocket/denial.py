@@ -50,9 +50,11 @@ class Response(RequestCycle):
 
 
 class Denial:
-    """One refusal: the response, and what its cycle asks of its owner (http1.cycle.CycleOwner)."""
+    """One refusal: the response, and what its cycle asks of its owner (`channel.CycleOwner`)."""
 
     __slots__ = ("_connection", "local", "peer", "response", "state", "transport")
+
+    count = None  # its handshake is, as a WebSocket's
 
     def __init__(
         self, connection: DeniedConnection, request: Request, scope: dict[str, Any]
