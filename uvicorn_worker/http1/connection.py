@@ -556,6 +556,7 @@ class HTTPConnection(Flow):
         if cycle is None:
             self._linger()
         elif cycle.responding:
+            cycle.flush()
             self.give_up()
         else:
             cycle.refuse(exc.status)

@@ -5,6 +5,7 @@ RFC 9110 sections 15.5.14 (413), 15.5.15 (414) and 15.6.4 (503), RFC 6585 sectio
 
 from __future__ import annotations
 
+import threading
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -253,6 +254,24 @@ def test_application_never_sees_more_than_the_limit(make_target: MakeTarget) -> 
     assert not call.complete
     assert call.disconnected
     assert len(call.body) <= BODY_LIMIT
+
+
+def test_what_was_said_before_a_body_is_refused_goes_out(make_target: MakeTarget) -> None:
+    target = make_target(limit_request_body=BODY_LIMIT)
+    sent = threading.Event()
+
+    async def answer_first(call: Call) -> None:
+        await call.say(start(200, (b"content-length", b"2")), part(b"o", True))
+        assert sent.wait(10.0)  # the loop stands still, and finds the body when it goes on
+        await call.read()
+
+    path = target.app.behave(answer_first)
+    with target.connect() as client:
+        client.send(post("", "Transfer-Encoding: chunked", target=path))
+        target.call(path)
+        client.send((b"64\r\n" + b"c" * 100 + b"\r\n") * 20)
+        sent.set()
+        assert client.read_rest().endswith(b"\r\n\r\no")
 
 
 # -- how many at once
