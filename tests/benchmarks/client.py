@@ -12,19 +12,21 @@ import select
 import shutil
 import ssl
 import subprocess
+import sys
 import time
 from dataclasses import dataclass
 from http.client import HTTPException, HTTPResponse
 from typing import TYPE_CHECKING
 
 from tests.benchmarks.apps import WATCH
+from tests.benchmarks.environments import CHECKOUT
 from tests.benchmarks.places import authority, dial
 from tests.benchmarks.running import pinned
 from tests.benchmarks.workloads import VARIES
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
     from pathlib import Path
 
     from tests.benchmarks.places import Place
@@ -167,15 +169,25 @@ def run_wrk(
     path.write_text(script(workload, port))
     command = ["wrk", "-t1", f"-c{workload.connections}", f"-d{seconds}s", "--timeout", "5s"]
     command += ["-s", str(path), f"{'https' if workload.tls else 'http'}://127.0.0.1:{port}/"]
+    return run(command, cpu=cpu, timeout=seconds + 20)
+
+
+def run(command: Sequence[str], *, cpu: int | None, timeout: float) -> Totals:
+    """Return what a program on `cpu` prints as totals; it runs in the checkout.
+
+    Raises:
+        ClientProblem: it failed, or did not end within `timeout` seconds.
+    """
+    name = "the load" if command[0] == sys.executable else command[0]
     try:
         with pinned(cpu):
             done = subprocess.run(
-                command, capture_output=True, text=True, timeout=seconds + 20, check=False
+                command, cwd=CHECKOUT, capture_output=True, text=True, timeout=timeout, check=False
             )
     except subprocess.TimeoutExpired as exc:
-        raise ClientProblem(f"wrk did not end {exc.timeout:g} s after its start") from exc
+        raise ClientProblem(f"{name} did not end {exc.timeout:g} s after its start") from exc
     if done.returncode:
-        raise ClientProblem(f"wrk failed: {(done.stderr or done.stdout).strip()[-200:]}")
+        raise ClientProblem(f"{name} failed: {(done.stderr or done.stdout).strip()[-200:]}")
     return parse_totals(done.stdout)
 
 

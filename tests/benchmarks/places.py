@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import socket
+from typing import TYPE_CHECKING
+
+from tests.support.replies import open_connection
+
+if TYPE_CHECKING:
+    import socket
 
 Place = int | str
 
 
 def dial(place: Place, timeout: float) -> socket.socket:
     """Return a connection whose operations take at most `timeout` seconds; raises OSError."""
-    if isinstance(place, int):
-        return socket.create_connection(("127.0.0.1", place), timeout)
-    sock = socket.socket(socket.AF_UNIX)
-    try:
-        sock.settimeout(timeout)
-        sock.connect(place)
-    except OSError:
-        sock.close()
-        raise
-    return sock
+    return open_connection(("127.0.0.1", place) if isinstance(place, int) else place, timeout)
 
 
 def authority(place: Place) -> str:

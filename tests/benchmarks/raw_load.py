@@ -10,16 +10,13 @@ from __future__ import annotations
 
 import json
 import select
-import subprocess
 import sys
 import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from tests.benchmarks import client, websocket_client
-from tests.benchmarks.client import MARK, ClientProblem, Totals, parse_totals
-from tests.benchmarks.environments import CHECKOUT
-from tests.benchmarks.running import pinned
+from tests.benchmarks.client import MARK, Totals
 from tests.benchmarks.workloads import WORKLOADS
 from tests.support.rawws import TEXT, frame
 
@@ -56,21 +53,7 @@ def run_load(place: Place, workload: Workload, *, seconds: int, cpu: int | None)
     """Return the totals of a load of `seconds` from a process on `cpu`; raises ClientProblem."""
     numbers = map(str, (seconds, workload.connections, workload.rate))
     command = [sys.executable, "-m", __name__, json.dumps(place), workload.name, *numbers]
-    try:
-        with pinned(cpu):
-            done = subprocess.run(
-                command,
-                cwd=CHECKOUT,
-                capture_output=True,
-                text=True,
-                timeout=seconds + STARTING,
-                check=False,
-            )
-    except subprocess.TimeoutExpired as exc:
-        raise ClientProblem(f"the load did not end {exc.timeout:g} s after its start") from exc
-    if done.returncode:
-        raise ClientProblem(f"the load failed: {done.stderr.strip()[-200:]}")
-    return parse_totals(done.stdout)
+    return client.run(command, cpu=cpu, timeout=seconds + STARTING)
 
 
 # -- in the process

@@ -556,8 +556,7 @@ class HTTPConnection(Flow):
         if cycle is None:
             self._linger()
         elif cycle.responding:
-            cycle.flush()
-            self.give_up()
+            cycle.cut()
         else:
             cycle.refuse(exc.status)
             head_only = cycle.scope["method"] == "HEAD"

@@ -11,16 +11,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from uvicorn_worker.errors import ApplicationError, ClientDisconnected
-from uvicorn_worker.http1.channel import (
-    BODY,
-    DONE,
-    FILE,
-    HEAD,
-    LAST,
-    LOST,
-    START,
-    TRAILERS,
-)
+from uvicorn_worker.http1.channel import BODY, DONE, FILE, HEAD, LAST, LOST, START, TRAILERS
 from uvicorn_worker.http1.files import file_size
 from uvicorn_worker.http1.head import (
     EMPTY_STATUSES,
@@ -48,7 +39,7 @@ class RequestCycle(Receiver):
     """The two channels of one request, and its response.
 
     Attributes: `request`; `scope`; `status` (0 before the start), `sent` (bytes of content handed
-    to the transport), `response_head` (as sent), `started` (loop time).
+    to the transport), `response_head` (as sent), `started` (monotonic time).
     """
 
     __slots__ = (
@@ -206,8 +197,12 @@ class RequestCycle(Receiver):
         if self._state is START or self._state is HEAD:
             self.answer(status, text)
         elif self.responding:
-            self.flush()
-            self._owner.give_up()
+            self.cut()
+
+    def cut(self) -> None:
+        """End a response that has begun where it is, behind what the application has said."""
+        self.flush()
+        self._owner.give_up()
 
     def answer(self, status: int, text: bytes, *headers: tuple[bytes, bytes]) -> None:
         """Answer in the application's place, and close; only before its own response went out."""
