@@ -21,7 +21,7 @@ import pytest
 import uvicorn_worker
 from tests.apps.basic import app as basic
 from tests.support.command import environment
-from tests.support.logstate import restored_loggers
+from tests.support.logstate import Lines
 from tests.support.rawhttp import RawClient
 from tests.support.waiting import eventually, eventually_async
 from uvicorn_worker.config import Config
@@ -34,12 +34,7 @@ if TYPE_CHECKING:
 
     from uvicorn_worker.asgi import Receive, Scope, Send
 
-
-@pytest.fixture(autouse=True)
-def _logging() -> Iterator[None]:
-    """Undo what a server does to logging."""
-    with restored_loggers():
-        yield
+pytestmark = pytest.mark.usefixtures("own_loggers")
 
 
 def config(**options: Any) -> Config:
@@ -453,15 +448,6 @@ def test_keywords_of_uvicorn_that_cannot_be_honoured(options: dict[str, Any], sa
 # -- the access log comes when somebody wants to see it
 
 
-class Lines(logging.Handler):
-    def __init__(self) -> None:
-        super().__init__()
-        self.found: list[str] = []
-
-    def emit(self, record: logging.LogRecord) -> None:
-        self.found.append(record.getMessage())
-
-
 @pytest.mark.parametrize("when", ["at the application's startup", "before a reload"])
 def test_a_handler_that_comes_late_sees_requests(when: str) -> None:
     lines = Lines()
@@ -483,7 +469,7 @@ def test_a_handler_that_comes_late_sees_requests(when: str) -> None:
 
     asyncio.run(main())
 
-    assert [line.split()[3] for line in lines.found] == ["/?seen"]
+    assert [line.split()[3] for line in lines.lines] == ["/?seen"]
 
 
 @pytest.mark.parametrize("step", ["startup", "main_loop", "on_tick"])

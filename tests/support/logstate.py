@@ -1,4 +1,4 @@
-"""Leaves `logging` as it was: configuring it is what some tests are about."""
+"""Loggers of a test: left as they were, and handlers that keep what they are given."""
 
 from __future__ import annotations
 
@@ -10,19 +10,48 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 NAMES = ("uvicorn", "uvicorn.error", "uvicorn.access", "uvicorn.asgi", "uvicorn.supervisor")
+GUNICORNS = ("gunicorn.access", "gunicorn.error")
+
+
+class Records(logging.Handler):
+    """Keeps the records that reach it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.records: list[logging.LogRecord] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.records.append(record)
+
+
+class Lines(logging.Handler):
+    """Keeps the lines made of the records that reach it, by `formatter` or as they are."""
+
+    def __init__(self, formatter: logging.Formatter | None = None) -> None:
+        super().__init__()
+        self.setFormatter(formatter)
+        self.lines: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.lines.append(self.format(record))
 
 
 @contextlib.contextmanager
-def restored_loggers(*names: str) -> Iterator[None]:
-    """Take handlers, filters and levels off the server's loggers, before and behind a test."""
-    _reset(*NAMES, *names)
+def restored_loggers() -> Iterator[None]:
+    """Clear the servers' loggers before and behind a test, and put the root logger back."""
+    root = logging.getLogger()
+    handlers, level = list(root.handlers), root.level
+    reset_loggers(*NAMES, *GUNICORNS)
     try:
         yield
     finally:
-        _reset(*NAMES, *names)
+        root.handlers[:] = handlers
+        root.setLevel(level)
+        reset_loggers(*NAMES, *GUNICORNS)
 
 
-def _reset(*names: str) -> None:
+def reset_loggers(*names: str) -> None:
+    """Take handlers, filters and levels off loggers; files that they write are closed."""
     for name in names:
         logger = logging.getLogger(name)
         for handler in list(logger.handlers):

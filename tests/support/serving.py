@@ -10,6 +10,7 @@ import threading
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
+from tests.support.logstate import Records
 from uvicorn_worker.serverconfig import ServerConfig
 from uvicorn_worker.service import Service
 from uvicorn_worker.tls.context import Loaded
@@ -24,15 +25,6 @@ if TYPE_CHECKING:
     from uvicorn_worker.state import RequestObserver
 
 STOP_TIMEOUT = 10.0
-
-
-class _Records(logging.Handler):
-    def __init__(self) -> None:
-        super().__init__()
-        self.records: list[logging.LogRecord] = []
-
-    def emit(self, record: logging.LogRecord) -> None:
-        self.records.append(record)
 
 
 @dataclass
@@ -99,7 +91,7 @@ def serve(
     address = listener.getsockname()
     event_loop = new_loop(loop or ("asyncio" if http == "h11" else "auto"))
     log = logging.Logger("test")  # not in the registry: tests do not see each other's records
-    records = _Records()
+    records = Records()
     log.addHandler(records)
     if ssl_context is not None:
         context = ssl_context

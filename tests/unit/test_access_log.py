@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.support.exchange import FakeExchange, make_scope
-from tests.support.logstate import restored_loggers
+from tests.support.logstate import Records, restored_loggers
 from uvicorn_worker.config import LOGGING_CONFIG, Config
 from uvicorn_worker.logs.access import AccessLog, make_access_log
 from uvicorn_worker.logs.exchanges import Site, show_target
@@ -26,20 +26,16 @@ from uvicorn_worker.logs.remembered import MAX_KEY, MAX_REMEMBERED, Remembered
 from uvicorn_worker.logs.setup import configure_logging
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from pathlib import Path
 
     from uvicorn_worker.asgi import Headers
 
+pytestmark = pytest.mark.usefixtures("own_loggers")
+
 ACCESS = logging.getLogger("uvicorn.access")
 TRACEPARENT = b"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 TIMES = re.compile(r"\d{4}-\d\d-\d\d.\d\d:\d\d:\d\d[.,]\d{3}Z?|\[\d.*? \+\d{4}\]|\d+\.\d{6}")
-
-
-@pytest.fixture(autouse=True)
-def _loggers() -> Iterator[None]:
-    with restored_loggers():
-        yield
 
 
 def make(**options: Any) -> AccessLog:
@@ -65,15 +61,6 @@ def logged_to(path: Path, **changes: object) -> dict[str, Any]:
             },
         },
     }
-
-
-class Records(logging.Handler):
-    def __init__(self) -> None:
-        super().__init__()
-        self.records: list[logging.LogRecord] = []
-
-    def emit(self, record: logging.LogRecord) -> None:
-        self.records.append(record)
 
 
 # -- the same line, with and without a record

@@ -11,19 +11,18 @@ import re
 import sys
 import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 import yaml
 
-from tests.support.logstate import NAMES, restored_loggers
+from tests.support.logstate import NAMES
 from uvicorn_worker.config import LOGGING_CONFIG, TRACE, Config
 from uvicorn_worker.errors import ConfigError
 from uvicorn_worker.logging import AccessFormatter, DefaultFormatter, JsonFormatter
 from uvicorn_worker.logs.setup import configure_logging, reopen_logs
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+pytestmark = pytest.mark.usefixtures("own_loggers")
 
 ERROR = logging.getLogger("uvicorn.error")
 ACCESS = logging.getLogger("uvicorn.access")
@@ -113,16 +112,6 @@ PYTHON_JSON_LOGGER: dict[str, Any] = {
         "uvicorn.access": {"handlers": ["default"], "level": "INFO", "propagate": False},
     },
 }
-
-
-@pytest.fixture(autouse=True)
-def _loggers() -> Iterator[None]:
-    root = logging.getLogger()
-    before = (list(root.handlers), root.level)
-    with restored_loggers():
-        yield
-        root.setLevel(before[1])
-        root.handlers[:] = before[0]
 
 
 def configure(**options: Any) -> None:

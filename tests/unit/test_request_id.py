@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import pytest
 
+from tests.support.logstate import Lines
 from tests.support.serving import serve
 from uvicorn_worker.logs.jsonlines import JsonFormatter
 from uvicorn_worker.logs.requestid import MAX_ID, find_names, received_id
@@ -92,13 +93,7 @@ def test_without_the_option_nothing_is_added() -> None:
 
 
 def test_lines_of_the_log_name_the_request_that_they_belong_to() -> None:
-    lines: list[dict[str, Any]] = []
-
-    class Lines(logging.Handler):
-        def emit(self, record: logging.LogRecord) -> None:
-            lines.append(json.loads(JsonFormatter().format(record)))
-
-    handler = Lines()
+    handler = Lines(JsonFormatter())
     logging.getLogger("shop").addHandler(handler)
     try:
         with serve(app, lifespan="off", request_id=True) as server, httpx.Client() as client:
@@ -108,6 +103,7 @@ def test_lines_of_the_log_name_the_request_that_they_belong_to() -> None:
     finally:
         logging.getLogger("shop").removeHandler(handler)
 
+    lines = map(json.loads, handler.lines)
     assert [(line["message"], line["request_id"]) for line in lines] == [
         ("sold", "mine-1"),
         ("sold", "mine-2"),

@@ -9,22 +9,15 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.support.exchange import make_scope
-from tests.support.logstate import restored_loggers
 from uvicorn_worker.config import TRACE
 from uvicorn_worker.logs.tracing import describe, trace
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from uvicorn_worker.asgi import Message, Receive, Scope, Send
 
+pytestmark = pytest.mark.usefixtures("own_loggers")
+
 ASGI = logging.getLogger("uvicorn.asgi")
-
-
-@pytest.fixture(autouse=True)
-def _loggers() -> Iterator[None]:
-    with restored_loggers():
-        yield
 
 
 async def receive() -> Message:
