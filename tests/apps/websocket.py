@@ -50,6 +50,25 @@ def accepting(handler: Handler) -> Application:
     return websocket(accept)
 
 
+class Tried:
+    """An application that tries what `play` says and keeps what came of it."""
+
+    def __init__(self, play: Handler, *, accept: bool = True) -> None:
+        self.error: BaseException | None = None
+        self.done = False
+        self._play = play
+        self.app = (accepting if accept else websocket)(self._run)
+
+    async def _run(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await self._play(scope, receive, send)
+        except BaseException as exc:
+            self.error = exc
+            raise
+        finally:
+            self.done = True
+
+
 class Echo:
     """Sends back every message; keeps all messages of every conversation that has ended."""
 
