@@ -14,21 +14,14 @@ from tests.support.serving import serve
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    HttpName = Literal["httptools", "h11"]
+    from tests.server.conftest import Http
 
 # The two pairs that ship: UvicornWorker and UvicornH11Worker.
-LOOPS: dict[HttpName, Literal["auto", "asyncio"]] = {"httptools": "auto", "h11": "asyncio"}
-
-
-@pytest.fixture(scope="session", params=["httptools", "h11"])
-def http(request: pytest.FixtureRequest) -> HttpName:
-    """The parser under test; every case runs with both."""
-    name: HttpName = request.param
-    return name
+LOOPS: dict[Http, Literal["auto", "asyncio"]] = {"httptools": "auto", "h11": "asyncio"}
 
 
 @pytest.fixture(scope="session")
-def make_target(http: HttpName) -> Iterator[Callable[..., Target]]:
+def make_target(http: Http) -> Iterator[Callable[..., Target]]:
     """Return a server for a configuration; the same one for the same configuration."""
     made: dict[str, Target] = {}
     with ExitStack() as stack:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from tests.server.conformance.conftest import HttpName
+    from tests.server.conftest import Http
     from uvicorn_worker.asgi import Scope
 
 REQUIRED = {
@@ -190,7 +190,7 @@ def test_client_and_server(target: Target) -> None:
         assert (type(host), type(port)) == (str, int)
 
 
-def test_client_and_server_of_a_unix_socket(http: HttpName, tmp_path: Path) -> None:
+def test_client_and_server_of_a_unix_socket(http: Http, tmp_path: Path) -> None:
     app = ConformanceApp()
     path = tmp_path / "server.sock"
 
