@@ -1,32 +1,21 @@
-"""Listening where a configuration says: real sockets, files and inherited descriptors."""
+"""Listening where a configuration says: TCP, and inherited descriptors."""
 
 from __future__ import annotations
 
 import contextlib
-import errno
-import json
 import os
 import socket
-import stat
 import subprocess
 import sys
-import threading
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from uvicorn_worker.config import Config
-from uvicorn_worker.errors import ConfigError
-from uvicorn_worker.sockets.opening import bind_all, describe, remove_files
+from tests.support.binding import listening, names, reachable, refusal
+from uvicorn_worker.sockets.opening import describe
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-ROOT = Path(__file__).parents[2]
-APP = "app:app"
-
-linux = pytest.mark.skipif(sys.platform != "linux", reason="Linux only")
+    from pathlib import Path
 
 
 def has_ipv6() -> bool:
@@ -37,40 +26,6 @@ def has_ipv6() -> bool:
 
 
 ipv6 = pytest.mark.skipif(not has_ipv6(), reason="no IPv6 here")
-
-
-@contextlib.contextmanager
-def listening(**options: Any) -> Iterator[list[socket.socket]]:
-    """Bind, check that clients can connect, clean up."""
-    sockets = bind_all(Config(APP, **options), {})
-    try:
-        for sock in sockets:
-            assert reachable(sock.family, sock.getsockname())
-            assert not sock.get_inheritable()
-        yield sockets
-    finally:
-        remove_files(sockets)
-        for sock in sockets:
-            sock.close()
-
-
-def reachable(family: int, address: Any) -> bool:
-    with socket.socket(family) as client:
-        client.settimeout(10)
-        return client.connect_ex(address) == 0
-
-
-def refusal(**options: Any) -> str:
-    """Return what is said of a configuration, as one line."""
-    with pytest.raises(ConfigError) as caught:
-        bind_all(Config(APP, **options), {})
-    message = str(caught.value)
-    assert "\n" not in message
-    return message
-
-
-def names(sockets: list[socket.socket]) -> list[str]:
-    return [describe(sock, tls=False) for sock in sockets]
 
 
 # -- TCP
@@ -194,7 +149,7 @@ for options in ({"port": 1}, {"uds": sys.argv[1]}):
 """
 
 
-@linux
+@pytest.mark.skipif(sys.platform != "linux", reason="Linux only")
 @pytest.mark.skipif(os.getuid() != 0, reason="only root can become somebody else")
 def test_permissions_that_lack_are_explained(tmp_path: Path) -> None:
     path = tmp_path / "a.sock"
@@ -208,151 +163,6 @@ def test_permissions_that_lack_are_explained(tmp_path: Path) -> None:
     with open("/proc/sys/net/ipv4/ip_unprivileged_port_start", encoding="ascii") as start:
         if int(start.read()) > 1:
             assert lines[0].startswith("cannot listen on 127.0.0.1:1: permission denied")
-
-
-# -- UNIX
-
-
-@pytest.mark.parametrize("umask", [0o000, 0o022, 0o177])
-@pytest.mark.parametrize("mode", [0o600, 0o660, 0o666])
-def test_the_mode_is_as_told_whatever_the_umask(umask: int, mode: int, tmp_path: Path) -> None:
-    path = tmp_path / "a.sock"
-    before = os.umask(umask)
-    try:
-        with listening(uds=str(path), uds_mode=mode) as sockets:
-            assert names(sockets) == [f"unix:{path}"]
-            assert stat.S_IMODE(path.stat().st_mode) == mode
-    finally:
-        os.umask(before)
-    assert not path.exists()
-
-
-def leave_behind(path: Path) -> None:
-    with socket.socket(socket.AF_UNIX) as sock:
-        sock.bind(str(path))
-
-
-def test_a_leftover_gives_way(tmp_path: Path) -> None:
-    path = tmp_path / "a.sock"
-    leave_behind(path)
-
-    with listening(uds=str(path)):
-        pass
-
-
-def test_a_socket_in_use_is_left_alone(tmp_path: Path) -> None:
-    path = tmp_path / "a.sock"
-    with listening(uds=str(path)) as [sock]:
-        message = refusal(uds=str(path))
-        assert f"cannot listen on unix:{path}: another process listens there" in message
-        assert reachable(sock.family, str(path))
-
-
-def test_a_queue_that_is_full_is_in_use(tmp_path: Path) -> None:
-    path = tmp_path / "a.sock"
-    with contextlib.ExitStack() as stack:
-        server = stack.enter_context(socket.socket(socket.AF_UNIX))
-        server.bind(str(path))
-        server.listen(0)
-        full = 0
-        while full == 0:
-            client = stack.enter_context(socket.socket(socket.AF_UNIX))
-            client.setblocking(False)
-            full = client.connect_ex(str(path))
-        if full == errno.EAGAIN:
-            assert "another process listens there" in refusal(uds=str(path))
-
-
-@pytest.mark.parametrize(
-    ("name", "reason"),
-    [
-        ("file", "a file that is no socket has that name"),
-        ("folder", "a folder has that name"),
-        ("dangling", "something that is no socket has that name"),
-        ("missing/a.sock", "the folder does not exist"),
-        ("file/a.sock", "a part of the path is no folder"),
-        ("x" * 108, "UNIX sockets have room for"),
-    ],
-)
-def test_paths_that_cannot_be_had_are_explained(name: str, reason: str, tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("precious", "utf-8")
-    (tmp_path / "folder").mkdir()
-    (tmp_path / "dangling").symlink_to(tmp_path / "nothing")
-
-    assert reason in refusal(uds=str(tmp_path / name))
-    assert (tmp_path / "file").read_text("utf-8") == "precious"
-
-
-def test_a_path_may_be_relative_and_the_folder_change(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    [sock] = bind_all(Config(APP, uds="a.sock"), {})
-    monkeypatch.chdir("/")
-
-    remove_files([sock])
-    sock.close()
-
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_a_file_that_is_no_more_ours_is_left_alone(tmp_path: Path) -> None:
-    path = tmp_path / "a.sock"
-    [sock] = bind_all(Config(APP, uds=str(path)), {})
-    path.unlink()
-    leave_behind(path)
-
-    remove_files([sock])
-    sock.close()
-
-    assert path.exists()
-
-
-def test_a_forked_process_does_not_remove_the_file(tmp_path: Path) -> None:
-    path = tmp_path / "a.sock"
-    with listening(uds=str(path)) as sockets:
-        pid = os.fork()
-        if not pid:
-            remove_files(sockets)
-            os._exit(0)
-        os.waitpid(pid, 0)
-        assert path.exists()
-
-
-def test_of_servers_that_start_at_once_one_gets_the_path(tmp_path: Path) -> None:
-    path, count = tmp_path / "a.sock", 4
-    for _ in range(5):
-        leave_behind(path)
-        start = threading.Barrier(count)
-        won: list[socket.socket] = []
-        lost: list[str] = []
-
-        def run(start: threading.Barrier, won: list[socket.socket], lost: list[str]) -> None:
-            start.wait(10)
-            try:
-                won += bind_all(Config(APP, uds=str(path)), {})
-            except ConfigError as exc:
-                lost.append(str(exc))
-
-        threads = [threading.Thread(target=run, args=(start, won, lost)) for _ in range(count)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join(20)
-        [winner] = won
-        assert reachable(winner.family, str(path))
-        remove_files(won)
-        winner.close()
-        assert len(lost) == count - 1
-
-
-@linux
-def test_a_name_without_a_file_is_bound() -> None:
-    name = f"unix:@uvicorn-worker-test-{os.getpid()}"
-    with listening(bind=[name]) as sockets:
-        assert names(sockets) == [name]
-        assert "another process listens there" in refusal(bind=[name])
-    assert "more than 107 bytes" in refusal(bind=["unix:@" + "x" * 108])
 
 
 # -- inherited
@@ -401,99 +211,3 @@ def test_a_descriptor_that_cannot_listen_is_explained_and_left_open(make: Any, r
         assert message.startswith(f"cannot listen on fd://{sock.fileno()}: ")
         assert reason in message
         assert sock.getsockname() is not None  # still open
-
-
-@contextlib.contextmanager
-def activated(
-    sockets: list[socket.socket],
-    variables: dict[str, str],
-    *,
-    explicit: bool = False,
-    **options: Any,
-) -> Iterator[tuple[dict[str, Any], str]]:
-    """Start a child as systemd does; yield what it says, and what it logs where it has ended."""
-    descriptors = [sock.fileno() for sock in sockets]
-    arguments = (descriptors, variables, options, {"explicit": explicit})
-    child = subprocess.Popen(
-        [sys.executable, "-m", "tests.support.activated", *map(json.dumps, arguments)],
-        cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, pass_fds=descriptors,
-    )  # fmt: skip
-    try:
-        assert child.stdout is not None
-        said = child.stdout.readline()
-        log = child.communicate(timeout=10)[1] if "LISTEN_FDS" in said or "error" in said else ""
-        yield json.loads(said), log
-        assert child.wait(10) == 0
-    finally:
-        child.kill()
-        child.communicate()
-
-
-OURS = {"LISTEN_PID": "{pid}", "LISTEN_FDS": "2", "LISTEN_FDNAMES": "web:other"}
-
-
-@pytest.fixture
-def two_sockets(tmp_path: Path) -> Iterator[list[socket.socket]]:
-    """What systemd would have opened."""
-    with socket.create_server(("127.0.0.1", 0)) as one, socket.socket(socket.AF_UNIX) as other:
-        other.bind(str(tmp_path / "a.sock"))
-        other.listen()
-        yield [one, other]
-
-
-@linux
-def test_sockets_of_systemd_are_served_and_its_variables_removed(
-    two_sockets: list[socket.socket],
-) -> None:
-    with activated(two_sockets, OURS) as (child, _):
-        assert child == {
-            "names": names(two_sockets),
-            "numbers": [3, 4],
-            "inheritable": [False, False],
-            "left": [],
-        }
-        for sock in two_sockets:
-            with socket.socket(sock.family) as client:
-                client.settimeout(10)
-                client.connect(sock.getsockname())
-                assert client.recv(100) == b"from the child"
-
-
-@linux
-@pytest.mark.parametrize(
-    "options",
-    [
-        pytest.param({"explicit": True, "port": 0}, id="port"),
-        pytest.param({"bind": ["127.0.0.1:0"]}, id="bind"),
-    ],
-)
-def test_what_the_user_names_wins_over_systemd(
-    options: dict[str, Any], two_sockets: list[socket.socket]
-) -> None:
-    with activated(two_sockets, OURS, **options) as (child, log):
-        assert len(child["names"]) == 1
-        assert child["names"][0] not in names(two_sockets)
-        assert log == ""
-
-
-@linux
-def test_sockets_for_another_process_are_left_to_it(two_sockets: list[socket.socket]) -> None:
-    with activated(two_sockets, {**OURS, "LISTEN_PID": "1"}, port=0) as (child, log):
-        assert len(child["names"]) == 1
-        assert len(child["left"]) == 3
-        assert "LISTEN_PID=1 is for another process" in log
-
-
-@linux
-@pytest.mark.parametrize(
-    ("variables", "error"),
-    [
-        pytest.param({"LISTEN_FDS": "two"}, "LISTEN_FDS='two': expected a number", id="text"),
-        pytest.param({"LISTEN_FDS": "3"}, "cannot listen on fd://5: it is not", id="too-many"),
-    ],
-)
-def test_wrong_variables_are_named(
-    variables: dict[str, str], error: str, two_sockets: list[socket.socket]
-) -> None:
-    with activated(two_sockets, {**OURS, **variables}) as (child, _):
-        assert child["error"].startswith(error)
