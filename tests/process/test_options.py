@@ -42,16 +42,16 @@ CODE: Final = "import json, sys, uvicorn_worker; uvicorn_worker.run(**json.loads
 
 # Not here, and why not.
 ELSEWHERE: Final = {
-    "callback_notify": "in code only, see test_server",
+    "callback_notify": "in code only, see test_programs",
     "env_file": "test_cli and test_sources; it is a place of options itself",
     "health_path": "test_metrics",
-    "http2": "refused, see test_server",
+    "http2": "refused, see test_programs",
     "reload": "refused, see test_cli",
     "request_id": "test_logging",
     "reset_contextvars": "always so: every request has a context of its own",
     "reuse_port": "test_even_load and test_no_loss",
     "ssl_context_factory": "in code only, see the tests of TLS",
-    "timeout_notify": "in code only, see test_server",
+    "timeout_notify": "in code only, see test_programs",
     "warn_blocking": "test_blocking, and test_cli for its places",
     "workers": "refused, see test_cli",
 }
