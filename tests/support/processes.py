@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 GONE = (psutil.NoSuchProcess, psutil.ZombieProcess, psutil.AccessDenied)
 """What psutil raises when a process ends under its hands; a zombie has ended for our purposes."""
 
+NOBODY = 2**22 + 17
+"""A process id that Linux never gives (its largest is 2**22)."""
+
 
 def alive(pid: int) -> bool:
     """Return whether the process exists and has not ended (a zombie has)."""

@@ -6,6 +6,7 @@ import os
 
 import pytest
 
+from tests.support.processes import NOBODY
 from uvicorn_worker.scoreboard.board import FRESH, Scoreboard
 from uvicorn_worker.scoreboard.neighbours import Neighbours
 from uvicorn_worker.scoreboard.phases import Phase
@@ -173,7 +174,7 @@ def test_only_siblings_that_live_and_beat_and_are_ready_count() -> None:
     beats = (now, now, now, now - FRESH - 1, now, now)
     for slot, phase, beat in zip(slots, phases, beats, strict=True):
         assert slot is not None
-        slot.claim(2**22 + 17 if slot is slots[4] else os.getpid(), now)  # no such process
+        slot.claim(NOBODY if slot is slots[4] else os.getpid(), now)
         slot.set_phase(phase)
         slot.beat(beat, in_flight=0, connections=0, total=0)
         slot.show_load(slot.index, 10 * slot.index)

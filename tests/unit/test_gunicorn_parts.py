@@ -14,6 +14,7 @@ import pytest
 
 from tests.support.certificates import Authority, encrypt_key
 from tests.support.gunicorn_config import gunicorn_config
+from tests.support.processes import NOBODY
 from tests.support.waiting import eventually
 from uvicorn_worker.application.errorpage import error_page
 from uvicorn_worker.errors import ConfigError
@@ -89,9 +90,6 @@ def test_a_worker_has_a_slot_even_when_all_are_taken() -> None:
     assert [view.generation for view in board.views()] == [first.generation]
     assert second.snapshot().phase is Phase.BOOTING
 
-
-NOBODY = 2**22 + 17
-"""A process id that Linux never gives (its largest is 2**22)."""
 
 OURS = os.getpid()
 

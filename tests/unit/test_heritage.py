@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, cast
 
 import pytest
 
+from tests.support.processes import NOBODY
 from uvicorn_worker.metrics import heritage
 from uvicorn_worker.metrics.figures import Figures, read
 from uvicorn_worker.metrics.heritage import MARK, bequeath, inherit, make_rooms
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="needs memory with a descriptor")
 
 OURS = os.getpid()
-NOBODY = 2**22 + 17  # a process id that Linux never gives
 
 
 class Master:

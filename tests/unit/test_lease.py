@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.support.processes import NOBODY
 from uvicorn_worker.leader import Leader
 from uvicorn_worker.lease import LEASE, Lease, is_alive
 
@@ -16,12 +17,10 @@ if TYPE_CHECKING:
 
 OURS = os.getpid()
 PARENT = os.getppid()
-GONE = 2**22 + 17
-"""A process id that Linux never gives (its largest is 2**22)."""
 
 
 def held(lease: Lease, now: float) -> list[int]:
-    return [pid for pid in (OURS, PARENT, GONE) if lease.is_held(pid, now)]
+    return [pid for pid in (OURS, PARENT, NOBODY) if lease.is_held(pid, now)]
 
 
 def test_the_first_who_asks_leads_until_its_time_is_over() -> None:
@@ -65,7 +64,7 @@ def test_a_lease_that_has_run_out_is_a_new_one_for_its_holder_too() -> None:
 
 def test_the_dead_are_not_waited_for() -> None:
     lease = Lease()
-    lease.renew(GONE, 100.0)
+    lease.renew(NOBODY, 100.0)
 
     assert lease.renew(OURS, 100.1)
     assert held(lease, 100.1) == [OURS]
@@ -88,7 +87,7 @@ def test_nobody_leads_beside_the_workers_of_a_predecessor() -> None:
     lease.wait_for(PARENT)
     assert not lease.renew(OURS, 100.0)
 
-    lease.wait_for(GONE)
+    lease.wait_for(NOBODY)
 
     assert lease.renew(OURS, 100.0)
 
@@ -161,4 +160,4 @@ def test_children_of_the_application_do_not_lead(loop: asyncio.AbstractEventLoop
 
 
 def test_who_is_alive() -> None:
-    assert [is_alive(pid) for pid in (OURS, 1, GONE, 0)] == [True, True, False, False]
+    assert [is_alive(pid) for pid in (OURS, 1, NOBODY, 0)] == [True, True, False, False]

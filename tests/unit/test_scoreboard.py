@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.support.processes import NOBODY
 from uvicorn_worker.lease import is_alive
 from uvicorn_worker.scoreboard.board import FRESH, RESERVED, Scoreboard
 from uvicorn_worker.scoreboard.phases import (
@@ -28,8 +29,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 OURS = os.getpid()
-NOBODY = 2**22 + 17
-"""A process id that Linux never gives (its largest is 2**22)."""
 
 
 def reserve(board: Scoreboard, generation: int = 1, now: float = 100.0) -> Slot:
