@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
     StartCommand = Callable[..., "RunningCommand"]
 
+BASIC = ("tests.apps.basic:app", "--port", "0")
+"""The words of a command that serves tests/apps/basic.py on a free port."""
+
 CHECKOUT = Path(__file__).parents[2]
 RUNNING = re.compile(r"running on (?:https?://(\[?\S+?\]?):(\d+)|unix:(\S+)) ")
 STOP_TIMEOUT = 15.0  # seconds for a stop at the end of a test

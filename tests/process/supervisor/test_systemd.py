@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.support.command import BASIC
 from tests.support.processes import alive
 from tests.support.replies import ask, open_connection
 from tests.support.systemd import Systemd
@@ -104,7 +105,7 @@ def test_the_watchdog_is_not_fed_while_every_worker_is_stuck(
 def test_a_crash_of_the_supervisor_loses_no_connection_in_the_queue(
     supervisor: StartSupervisor, command: StartCommand, systemd: Systemd
 ) -> None:
-    words = ("tests.apps.basic:app", "--port", "0", "--no-access-log")
+    words = (*BASIC, "--no-access-log")
     first = supervisor(*words, own_address=True, env=systemd.environ, expect_exit=None)
     systemd.wait_for("READY=1")
     address = first.tcp
