@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.support.asking import ask, read_reply
+from tests.support.asking import ask, read_reply, told
 from tests.support.gunicorn import VERSION
 from tests.support.waiting import eventually
 
@@ -22,14 +22,6 @@ if TYPE_CHECKING:
     from tests.support.gunicorn import RunningGunicorn, StartGunicorn
 
 APP = "tests.apps.report:app"
-
-
-def told(server: RunningGunicorn, *fields: str, line: str = "GET / HTTP/1.1") -> dict[str, Any]:
-    """Return what the application was told."""
-    reply = ask(server, *fields, line=line)
-    assert reply.status == 200, reply.text
-    found: dict[str, Any] = reply.json()
-    return found
 
 
 # -- forwarded headers

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import http.client
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tests.support.gunicorn import Reply
 
@@ -36,3 +36,11 @@ def ask(
     with server.connect() as sock:
         sock.sendall(before + head.encode("latin-1") + b"\r\n")
         return read_reply(sock, line.partition(" ")[0])
+
+
+def told(server: RunningGunicorn, *fields: str, line: str = "GET / HTTP/1.1") -> dict[str, Any]:
+    """Send one request; return what the application of tests/apps/report.py was told of it."""
+    reply = ask(server, *fields, line=line)
+    assert reply.status == 200, reply.text
+    found: dict[str, Any] = reply.json()
+    return found
