@@ -97,6 +97,25 @@ def contents(messages: Sequence[Message]) -> list[Any]:
     ]
 
 
+class Sender:
+    """Sends blocks without end; counts them."""
+
+    def __init__(self, size: int) -> None:
+        self.block = b"x" * size
+        self.sent = 0
+        self.error: BaseException | None = None
+        self.app = accepting(self.talk)
+
+    async def talk(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            while True:
+                await send({"type": "websocket.send", "bytes": self.block})
+                self.sent += 1
+        except BaseException as exc:
+            self.error = exc
+            raise
+
+
 class Recorder:
     """Keeps every message that it gets, and sends none but the accept."""
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.apps.websocket import Tried, websocket
+from tests.server.websocket.harness import only_connection
 from tests.support.rawhttp import End, Truncated
 from tests.support.rawws import TEXT, frame, request
 from tests.support.waiting import eventually
@@ -150,7 +151,7 @@ def test_a_denial_is_read_as_slowly_as_the_client_likes(
     client = connect(server, open=False)
     client.send(request())
     eventually(lambda: denial.blocks)
-    (connection,) = server.server.state.connections
+    connection = only_connection(server)
     end = time.monotonic() + 1.0
     while time.monotonic() < end:
         eventually(lambda: connection._waiting() > 100_000)
