@@ -26,7 +26,6 @@ from uvicorn_worker.main import Server, run
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-
 pytestmark = pytest.mark.usefixtures("own_loggers")
 
 
