@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 NEVER: Final = float("inf")
 """A `deadline` that does not come."""
 
+SOON: Final = -NEVER
+"""A `deadline` that has come when the server looks at deadlines next."""
+
 # RFC 9112 section 9.6, and the same for a close frame that says what was wrong: time for the peer
 # to read what was sent last before the connection is cut, in seconds.
 LINGER_TIMEOUT: Final = 2.0

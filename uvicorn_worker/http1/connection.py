@@ -16,7 +16,7 @@ from copy import copy
 from typing import TYPE_CHECKING, Any, ClassVar, Final, cast
 
 from uvicorn_worker.errors import ApplicationError, BadRequest, ClientDisconnected
-from uvicorn_worker.flow import LINGER_TIMEOUT, NEVER, Flow, address_of, unacknowledged
+from uvicorn_worker.flow import LINGER_TIMEOUT, NEVER, SOON, Flow, address_of, unacknowledged
 from uvicorn_worker.http1.body import ChunkedDecoder
 from uvicorn_worker.http1.cycle import RequestCycle
 from uvicorn_worker.http1.files import send_file
@@ -80,7 +80,7 @@ class HTTPConnection(Flow):
 
     __slots__ = ("_again", "_buffer", "_cycle", "_decoder", "_dropped", "_last", "_left",
                  "_partial", "_phase", "_pumping", "_received", "_retire_at", "_stall_at", "_tls",
-                 "_unsent", "_write_waiters", "count", "fresh", "trusted")  # fmt: skip
+                 "_unsent", "_usual", "_write_waiters", "count", "fresh", "trusted")  # fmt: skip
 
     cycle_class: ClassVar[type[RequestCycle]] = RequestCycle
 
@@ -93,6 +93,7 @@ class HTTPConnection(Flow):
         self._pumping = False
         self._partial: PartialHead | None = None
         self._again: Request | None = None  # the last one; clients repeat themselves
+        self._usual = b""  # its bytes, once it was repeated and where there is nothing else to it
         self._cycle: RequestCycle | None = None
         self._decoder: ChunkedDecoder | None = None
         self._left = 0  # of a body with a known length
@@ -161,7 +162,7 @@ class HTTPConnection(Flow):
         self.write_paused = True
         self._unsent = self._output()
         self._stall_at = self.state.time() + STALL_TIMEOUT
-        if self.deadline == NEVER:
+        if self._phase is ANSWER or self.deadline == NEVER:  # else the peer has something to send
             self.deadline = self._stall_at
 
     def resume_writing(self) -> None:
@@ -190,10 +191,15 @@ class HTTPConnection(Flow):
         phase = self._phase
         if phase is IDLE:
             again = self._again
-            if again is not None and data.startswith(again.head) and self._partial is None:
-                if again.scope is None:
-                    again.scope = self.state.scopes.template(again, self.peer, self.local)
-                self._request_received(again, data[len(again.head) :])
+            if again is None or self._partial is not None:
+                self._head_received(data)
+            elif data == self._usual:
+                self._phase = ANSWER
+                scope = self.state.scopes.http(again, self.peer, self.local)
+                self._cycle = cycle = self.cycle_class(self, again, scope)
+                self._call(cycle)
+            elif data.startswith(again.head):
+                self._repeated(again, data[len(again.head) :])
             else:
                 self._head_received(data)
         elif phase is BODY:
@@ -265,12 +271,21 @@ class HTTPConnection(Flow):
         self._partial = None
         self.fresh = False
         self._again = request if request.repeatable else None
+        self._usual = b""
         if request.upgrade and self._upgrades(request):
             assert self.state.websocket is not None
             self.deadline = NEVER
             self.state.websocket(self, request, rest)
         else:
             self._request_received(request, rest)
+
+    def _repeated(self, request: Request, rest: bytes) -> None:
+        """Start the cycle of a request that has come before, and will come again."""
+        if request.scope is None:
+            request.scope = self.state.scopes.template(request, self.peer, self.local)
+        if request.length == 0 and request.keep_alive and self.state.plain:
+            self._usual = request.head
+        self._request_received(request, rest)
 
     def _upgrades(self, request: Request) -> bool:
         """Return whether the connection goes on as a WebSocket."""
@@ -305,9 +320,6 @@ class HTTPConnection(Flow):
         if request.length == 0:
             self._phase = ANSWER
             self._buffer = rest
-            self.deadline = NEVER
-            if self.write_paused:
-                self._disarm()
         elif not self._begin_body(request, rest):
             return
         forwarding = state.forwarding
@@ -315,11 +327,16 @@ class HTTPConnection(Flow):
             cycle
         ):
             return
+        self._call(cycle)
+
+    def _call(self, cycle: RequestCycle) -> None:
+        """Call the application, unless it has enough to do."""
+        state = self.state
         if len(state.cycles) >= state.limit_concurrency:
             cycle.answer(503, b"Service Unavailable", (b"retry-after", b"1"))
             return
         state.cycles.add(cycle)
-        cycle.task = start_task(state, cycle.run(state.app))
+        cycle.task = start_task(state, cycle.run(state))
 
     def _tls_extension(self) -> dict[str, Any]:
         """Return a copy of what applications are told of TLS, which they may change."""
@@ -453,7 +470,7 @@ class HTTPConnection(Flow):
                 state.loop.call_soon(self._pump)
         else:
             self._phase = IDLE
-            self.deadline = state.time() + state.keep_alive
+            self.deadline = SOON  # when its idle time begins: the clock is not read for each one
         if state.on_request_ended is not None:
             state.on_request_ended()
 
@@ -475,7 +492,7 @@ class HTTPConnection(Flow):
             return False
         self._phase = IDLE
         data, self._buffer = self._buffer, b""
-        self.deadline = self.state.time() + self.state.keep_alive
+        self.deadline = SOON
         self._resume_reading()  # the rest of a long head, or of a body, may have been kept out
         if data:
             self.data_received(data)
@@ -623,7 +640,8 @@ class HTTPConnection(Flow):
         if self._phase is IDLE or self._phase is PREFACE:
             silent = self.fresh or self._partial
             timeout = min(idle_timeout, FRESH_DRAIN_TIMEOUT) if silent else idle_timeout
-            self.deadline = min(self.deadline, self.state.time() + timeout)
+            before = NEVER if self.deadline == SOON else self.deadline
+            self.deadline = min(before, self.state.time() + timeout)
         elif self._phase is PARTING:
             self._close()
 
@@ -643,9 +661,11 @@ class HTTPConnection(Flow):
 
     def expired(self, now: float) -> None:
         """The deadline has passed: end what took too long."""
-        phase = self._phase
+        phase, deadline = self._phase, self.deadline
         self.deadline = NEVER
-        if phase is IDLE and self._partial:
+        if phase is IDLE and deadline == SOON:
+            self.deadline = now + self.state.keep_alive
+        elif phase is IDLE and self._partial:
             self._refuse(BadRequest("request head took too long", 408), self._partial)
         elif phase is IDLE or phase is PREFACE:
             self._idle_too_long(now)

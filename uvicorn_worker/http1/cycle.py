@@ -7,7 +7,7 @@ transport, the request's bytes and time. It is used by one task, so it needs no 
 from __future__ import annotations
 
 import asyncio
-import time
+from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from uvicorn_worker.errors import ApplicationError, ClientDisconnected
@@ -26,9 +26,10 @@ from uvicorn_worker.http1.receiving import Receiver
 from uvicorn_worker.http1.request import field_values
 
 if TYPE_CHECKING:
-    from uvicorn_worker.asgi import Address, Application, Headers, Message
+    from uvicorn_worker.asgi import Address, Headers, Message
     from uvicorn_worker.http1.channel import CycleOwner
     from uvicorn_worker.http1.request import Request
+    from uvicorn_worker.state import ServerState
 
 # Above this a body is not copied to be written together with its head. Measured on uvloop: a
 # second buffer costs what copying some 16 KiB costs.
@@ -70,13 +71,12 @@ class RequestCycle(Receiver):
         self.status = 0
         self.sent = 0
         self.response_head = b""
-        self.started = time.monotonic()
+        self.started = monotonic()
         self.task: asyncio.Task[None] | None = None
         self._state = START
         self._body = b""
         self._body_ended = request.length == 0
         self._more_body = True
-        self._no_body = False
         self._trailers = False
         self._waiters = None
 
@@ -142,13 +142,12 @@ class RequestCycle(Receiver):
 
     # -- the application's call
 
-    async def run(self, app: Application) -> None:
+    async def run(self, state: ServerState) -> None:
         """Call the application and see the response through; never raises but for exits."""
-        observer = self._owner.state.observer
         try:
-            if observer is not None:
-                observer.before(self)
-            await app(self.scope, self.receive, self.send)
+            if state.observer is not None:
+                state.observer.before(self)
+            await state.app(self.scope, self.receive, self.send)
         except Exception as exc:
             self._application_failed(exc)
         except asyncio.CancelledError:
@@ -167,7 +166,7 @@ class RequestCycle(Receiver):
             if self._state is not DONE and self._state is not LOST:
                 self._returned_early()
         finally:
-            self._owner.state.cycles.discard(self)
+            state.cycles.discard(self)
 
     def _application_failed(self, exc: Exception) -> None:
         log, request = self._owner.state.log, self.request
@@ -225,11 +224,12 @@ class RequestCycle(Receiver):
         state = self._state
         if kind == "http.response.body":
             if state is HEAD:
-                if message.get("more_body") or self._trailers:
-                    self._begin(message)
-                else:
+                # To ask whether there is a key costs half of looking it up with `get`.
+                whole = "more_body" not in message or not message["more_body"]
+                if whole and not self._trailers:
                     self._respond(message.get("body", b""))
                     return
+                self._begin(message)
             elif state is BODY:
                 self._write_body(message)
             else:
@@ -237,8 +237,8 @@ class RequestCycle(Receiver):
         elif kind == "http.response.start" and state is START:
             self._head = head = read_head(message["status"], message.get("headers", ()))
             self.status = head.status
-            if message.get("trailers"):
-                self._expect_trailers()
+            if "trailers" in message:
+                self._expect_trailers(wanted=message["trailers"])
             self._state = HEAD
             return
         else:
@@ -272,9 +272,9 @@ class RequestCycle(Receiver):
         }[self._state]
         return ApplicationError(f"unexpected ASGI message {kind!r}, expected {expected}")
 
-    def _expect_trailers(self) -> None:
+    def _expect_trailers(self, *, wanted: object) -> None:
         """The application announced trailers; they go to clients that say they take them."""
-        self._trailers = True
+        self._trailers = bool(wanted)
         self._trailer_lines = b""
         # ASGI extension http.response.trailers; RFC 9110 section 10.1.4
         self._send_trailers = self.request.http11 and b"trailers" in (
@@ -291,8 +291,7 @@ class RequestCycle(Receiver):
         length = len(body)
         server = owner.state
         if (
-            head.length == length
-            and head.ordinary
+            length == head.ordinary_length
             and request.ordinary
             and self._body_ended
             and not server.draining
@@ -327,7 +326,7 @@ class RequestCycle(Receiver):
         request, length = self.request, self._head.length
         keep_alive = self._may_persist(response_complete=False)
         self._left = length
-        self._chunked = False
+        self._chunked = self._no_body = False
         self._unwritten: list[bytes] = []
         self._unwritten_size = 0
         if request.method == "HEAD" or self.status in EMPTY_STATUSES:
@@ -352,7 +351,7 @@ class RequestCycle(Receiver):
             # body without one must not follow.
             self._state = START
             self.status = 0
-            self._no_body = self._trailers = False
+            self._trailers = False
             raise
 
     def _may_persist(self, *, response_complete: bool) -> bool:

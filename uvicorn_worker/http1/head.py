@@ -77,11 +77,12 @@ class ResponseHead:
     `status`: an int, also where the application said 200.0. `lines`: status line and fields, as
     they are sent. `length` of the content, or UNKNOWN_LENGTH. `special` fields, if there are any.
     `closes`: the application wants the connection closed.
-    `ordinary`: there is content, and the server's fields are the same as in all such heads.
+    `ordinary_length`: `length`, where there may be content and the server's fields are the same as
+    in all such heads; else UNKNOWN_LENGTH.
     """
 
-    __slots__ = ("_end", "_whole", "closes", "length", "lines", "ordinary", "special",
-                 "status")  # fmt: skip
+    __slots__ = ("_end", "_whole", "closes", "length", "lines", "ordinary_length",
+                 "special", "status")  # fmt: skip
 
     def __init__(
         self, status: int, lines: bytes, length: int, special: SpecialFields | None
@@ -91,7 +92,9 @@ class ResponseHead:
         self.length = length
         self.special = special
         self.closes = special is not None and special.close
-        self.ordinary = special is None and status not in EMPTY_STATUSES
+        self.ordinary_length = UNKNOWN_LENGTH
+        if special is None and status not in EMPTY_STATUSES:
+            self.ordinary_length = length
         self._end = b""
         self._whole = b""
 

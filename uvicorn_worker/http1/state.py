@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextvars
 import sys
+from asyncio import Task
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from uvicorn_worker.http1.scope import ScopeBuilder
@@ -12,7 +13,9 @@ from uvicorn_worker.proxies.peers import PeerList
 from uvicorn_worker.state import ServerState
 
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import Callable, Coroutine
+    from typing import TypeAlias
 
     from uvicorn_worker.asgi import Address, Application
     from uvicorn_worker.http1.connection import HTTPConnection
@@ -22,12 +25,15 @@ if TYPE_CHECKING:
     from uvicorn_worker.serverconfig import ServerConfig
     from uvicorn_worker.state import Log
 
+    TaskMaker: TypeAlias = Callable[[Coroutine[Any, Any, None]], Task[None]]
+
 
 class HTTPState(ServerState):
     """The server's state, and what HTTP needs of its configuration."""
 
     __slots__ = ("body_limit", "connection_age", "context", "filters", "forwarding", "gathers",
-                 "healthy", "keep_alive", "late_requests", "limit_concurrency", "proxy_peers",
+                 "healthy", "keep_alive", "late_requests", "limit_concurrency", "new_task",
+                 "plain", "proxy_peers",
                  "reader", "scopes", "tls_extension", "websocket")  # fmt: skip
 
     def __init__(
@@ -51,6 +57,7 @@ class HTTPState(ServerState):
         self.websocket: Callable[[HTTPConnection, Request, bytes], None] | None = None
         # What an application's call sees of context variables: those of the server's start.
         self.context = contextvars.copy_context()
+        self.new_task = task_maker(loop)
         # asyncio's `writelines` joins, or forgets to pause (CVE-2024-12254, mended in 3.12.9 and
         # 3.13.2); uvloop's hands all parts to one system call.
         self.gathers = type(loop).__module__.startswith("uvloop")
@@ -61,6 +68,8 @@ class HTTPState(ServerState):
         self.late_requests = 0
         # Whether it makes sense to send requests, for `health_path`.
         self.healthy: Callable[[], bool] = lambda: not self.draining
+        # Whether requests of one connection are treated alike however often they come.
+        self.plain = not (tls or self.connection_age or forwarding.script_name)
         self.body_limit: float = config.limit_request_body or float("inf")
         # A small number for none: Python compares those, and no others, in its own loop.
         self.limit_concurrency = config.limit_concurrency or 1_000_000_000
@@ -86,19 +95,24 @@ class HTTPState(ServerState):
             )
 
 
-if sys.version_info >= (3, 12):
+def task_maker(loop: asyncio.AbstractEventLoop) -> TaskMaker:
+    """Return what makes tasks on `loop`.
 
-    def start_task(state: HTTPState, call: Coroutine[Any, Any, None]) -> asyncio.Task[None] | None:
-        """Start the application's call in a context of its own; None where it has ended already.
+    Where Python can, they run until their first real wait while they are made: that saves a turn
+    of the loop.
+    """
+    if sys.version_info >= (3, 12):
+        return partial(Task, loop=loop, eager_start=True)
+    return loop.create_task
 
-        What one request sets in context variables must not be seen by the next. A task that runs
-        until its first real wait inside its constructor saves a turn of the loop.
-        """
-        task = asyncio.Task(call, loop=state.loop, eager_start=True, context=state.context.copy())
-        return None if task.done() else task
 
-else:
+def start_task(state: HTTPState, call: Coroutine[Any, Any, None]) -> Task[None]:
+    """Start the application's call in a context of its own.
 
-    def start_task(state: HTTPState, call: Coroutine[Any, Any, None]) -> asyncio.Task[None] | None:
-        """Start the application's call in a context of its own."""
-        return state.context.run(state.loop.create_task, call)
+    What one request sets in context variables must not be seen by the next: a task takes a copy of
+    the context in which it is made.
+    """
+    try:
+        return state.context.run(state.new_task, call)
+    except RuntimeError:  # in use: an application runs the loop inside of its own call
+        return state.context.copy().run(state.new_task, call)
