@@ -1,14 +1,23 @@
-"""Decode the chunked transfer coding (RFC 9112 section 7.1), strictly and with limits. Pure.
+"""Tell bodies that come in parts from what follows them (RFC 9112 section 6). Pure.
 
-Bodies of a known length need no decoder: the connection counts their bytes.
+One of a known length ends after so many bytes; the chunked transfer coding (section 7.1) is decoded
+strictly and with limits.
 """
 
 from __future__ import annotations
 
 import enum
 import re
+from typing import TYPE_CHECKING, Final, Protocol
 
 from uvicorn_worker.errors import BadRequest
+from uvicorn_worker.http1.request import CHUNKED
+
+if TYPE_CHECKING:
+    from uvicorn_worker.http1.reader import RequestReader
+    from uvicorn_worker.http1.request import Request
+
+NO_LIMIT: Final = float("inf")
 
 # A chunk's size line: 16 hexadecimal digits are 2**64 - 1; no client needs long extensions.
 MAX_SIZE_DIGITS = 16
@@ -33,8 +42,55 @@ class ChunkState(enum.IntEnum):
 SIZE, DATA, DATA_END, TRAILERS, ENDED = ChunkState
 
 
+class BodyReader(Protocol):
+    """Takes the bytes of one body as they come."""
+
+    @property
+    def left(self) -> float:
+        """How many bytes of content are still to come, infinite where nobody knows."""
+
+    @property
+    def ended(self) -> bool:
+        """Whether the body is complete."""
+
+    @property
+    def rest(self) -> bytes:
+        """The bytes behind the body, once it has ended."""
+
+    def feed(self, data: bytes) -> bytes:
+        """Return the content that `data` brings; raises BadRequest at the first error."""
+
+
+def body_reader(request: Request, reader: RequestReader, limit: float) -> BodyReader:
+    """Return what reads the body of `request`; a chunked one may have `limit` bytes."""
+    if request.length == CHUNKED:
+        return ChunkedDecoder(reader.max_fields, reader.max_field_size, limit)
+    return SizedBody(request.length)
+
+
+class SizedBody:
+    """A body of a known length."""
+
+    __slots__ = ("left", "rest")
+
+    def __init__(self, length: int) -> None:
+        self.left: float = length
+        self.rest = b""
+
+    @property
+    def ended(self) -> bool:
+        return self.left == 0
+
+    def feed(self, data: bytes) -> bytes:
+        left = int(self.left)
+        if len(data) > left:
+            data, self.rest = data[:left], data[left:]
+        self.left = left - len(data)
+        return data
+
+
 class ChunkedDecoder:
-    """Takes the bytes of one chunked body as they come.
+    """A chunked body of at most `limit` bytes of content.
 
     `max_fields` and `max_field_size` limit the trailer section, which is checked and dropped:
     ASGI has no place for request trailers, and merging them into the header section would let
@@ -42,10 +98,13 @@ class ChunkedDecoder:
     """
 
     __slots__ = ("_buffer", "_extensions", "_fields", "_left", "_max_field_size", "_max_fields",
-                 "_state")  # fmt: skip
+                 "_room", "_state")  # fmt: skip
 
-    def __init__(self, max_fields: int, max_field_size: int) -> None:
+    left: Final = float("inf")
+
+    def __init__(self, max_fields: int, max_field_size: int, limit: float = NO_LIMIT) -> None:
         self._state: ChunkState = SIZE
+        self._room = limit
         self._left = 0
         self._buffer = b""
         self._extensions = 0
@@ -59,11 +118,16 @@ class ChunkedDecoder:
 
     @property
     def rest(self) -> bytes:
-        """The bytes behind the body, once it has ended."""
         return self._buffer
 
     def feed(self, data: bytes) -> bytes:
-        """Return the content that `data` brings, decoded; raises BadRequest at the first error."""
+        content = self._decode(data)
+        self._room -= len(content)
+        if self._room < 0:
+            raise BadRequest("request body is too large", 413)
+        return content
+
+    def _decode(self, data: bytes) -> bytes:
         if self._buffer:
             data = self._buffer + data  # a line that came in parts: at most one line long
             self._buffer = b""

@@ -17,12 +17,12 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, cast
 
 from uvicorn_worker.errors import ApplicationError, BadRequest, ClientDisconnected
 from uvicorn_worker.flow import LINGER_TIMEOUT, NEVER, SOON, Flow, address_of, unacknowledged
-from uvicorn_worker.http1.body import ChunkedDecoder
+from uvicorn_worker.http1.body import body_reader
 from uvicorn_worker.http1.cycle import RequestCycle
 from uvicorn_worker.http1.files import send_file
 from uvicorn_worker.http1.head import refusal
 from uvicorn_worker.http1.partial import PartialHead
-from uvicorn_worker.http1.request import CHUNKED, field_values
+from uvicorn_worker.http1.request import field_values
 from uvicorn_worker.http1.state import start_task
 
 if TYPE_CHECKING:
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from uvicorn_worker.asgi import Address
+    from uvicorn_worker.http1.body import BodyReader
     from uvicorn_worker.http1.channel import Answered
     from uvicorn_worker.http1.request import Request
     from uvicorn_worker.http1.state import HTTPState
@@ -78,9 +79,9 @@ PREFACE, IDLE, BODY, ANSWER, LINGER, PARTING, CLOSED = Phase
 class HTTPConnection(Flow):
     """Protocol of one accepted connection, and the owner of its request cycle."""
 
-    __slots__ = ("_again", "_buffer", "_cycle", "_decoder", "_dropped", "_last", "_left",
-                 "_partial", "_phase", "_pumping", "_received", "_retire_at", "_stall_at", "_tls",
-                 "_unsent", "_usual", "_write_waiters", "count", "fresh", "trusted")  # fmt: skip
+    __slots__ = ("_again", "_body", "_buffer", "_cycle", "_dropped", "_last", "_partial", "_phase",
+                 "_pumping", "_retire_at", "_stall_at", "_tls", "_unsent", "_usual",
+                 "_write_waiters", "count", "fresh", "trusted")  # fmt: skip
 
     cycle_class: ClassVar[type[RequestCycle]] = RequestCycle
 
@@ -95,9 +96,7 @@ class HTTPConnection(Flow):
         self._again: Request | None = None  # the last one; clients repeat themselves
         self._usual = b""  # its bytes, once it was repeated and where there is nothing else to it
         self._cycle: RequestCycle | None = None
-        self._decoder: ChunkedDecoder | None = None
-        self._left = 0  # of a body with a known length
-        self._received = 0  # of the present body
+        self._body: BodyReader | None = None  # the request's, while it comes in parts
         self._retire_at = NEVER  # when the next answer is the last
         self._last = False  # the peer has said that this request is its last
         self._dropped = 0  # of a body whose answer is complete already
@@ -371,13 +370,7 @@ class HTTPConnection(Flow):
             self._cycle.body_received(rest, ended=True)
             return True
         self._phase = BODY
-        self._left = request.length
-        self._received = 0
-        self._decoder = None
-        if request.length == CHUNKED:
-            self._decoder = ChunkedDecoder(
-                self.state.reader.max_fields, self.state.reader.max_field_size
-            )
+        self._body = body_reader(request, self.state.reader, self.state.body_limit)
         if rest:
             self._body_received(rest)
         elif request.expects_continue:
@@ -388,28 +381,18 @@ class HTTPConnection(Flow):
 
     def _body_received(self, data: bytes) -> None:
         """Take bytes of the request's body, and whatever follows it."""
-        rest = b""
-        if (decoder := self._decoder) is not None:
-            try:
-                data = decoder.feed(data)
-                self._received += len(data)
-                if self._received > self.state.body_limit:
-                    raise BadRequest("request body is too large", 413)
-            except BadRequest as exc:
-                self._refuse_body(exc)
-                return
-            ended = decoder.ended
-            if ended:
-                rest = decoder.rest
-        else:
-            if len(data) > self._left:
-                data, rest = data[: self._left], data[self._left :]
-            self._left -= len(data)
-            ended = self._left == 0
+        body = self._body
+        assert body is not None
+        try:
+            data = body.feed(data)
+        except BadRequest as exc:
+            self._refuse_body(exc)
+            return
+        ended = body.ended
         if ended:
             self._phase = ANSWER
-            self._buffer = rest
-            self._decoder = None
+            self._buffer = body.rest
+            self._body = None
             self._disarm()
         else:
             self._arm(self.state.config.timeout_request_body)
@@ -446,10 +429,11 @@ class HTTPConnection(Flow):
         if self._phase is not BODY:
             return False
         assert self._cycle is not None
+        assert self._body is not None
         if self._cycle.awaits_continue:
             return True  # RFC 9110 section 10.1.1: the client may send the body, or not
         # A response that comes in parts may be written while the body is read.
-        return response_complete and (self._decoder is not None or self._left > DISCARD_LIMIT)
+        return response_complete and self._body.left > DISCARD_LIMIT
 
     def response_ended(self, keep_alive: bool) -> None:
         state = self.state
@@ -594,7 +578,7 @@ class HTTPConnection(Flow):
         no_input_due = self.state.tls and self._phase is ANSWER and not self._buffer
         self._buffer = b""
         self._partial = None
-        self._decoder = None
+        self._body = None
         if self.half_closed or no_input_due:
             self._close()
             return
