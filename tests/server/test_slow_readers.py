@@ -12,7 +12,7 @@ from tests.support.plain import CLOSING, END, GET, START
 from tests.support.rawhttp import RawClient, Truncated
 from tests.support.serving import serve
 from tests.support.waiting import eventually
-from uvicorn_worker.http1 import connection
+from uvicorn_worker.http1 import connection, ending
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -33,8 +33,8 @@ async def much(scope: Scope, receive: Receive, send: Send) -> None:
 @pytest.fixture
 def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
     """A server without patience: what took minutes takes half a second."""
-    monkeypatch.setattr(connection, "LINGER_TIMEOUT", 0.1)
-    monkeypatch.setattr(connection, "STALL_TIMEOUT", 0.5)
+    monkeypatch.setattr(ending, "LINGER_TIMEOUT", 0.1)
+    monkeypatch.setattr(ending, "STALL_TIMEOUT", 0.5)
 
 
 @pytest.mark.parametrize("request_", [GET, CLOSING], ids=["kept", "closing"])
@@ -42,7 +42,7 @@ def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_slow_reader_gets_all_of_its_answer(
     http: Http, request_: bytes, secure: bool, tls: Tls, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(connection, "LINGER_TIMEOUT", 0.1)
+    monkeypatch.setattr(ending, "LINGER_TIMEOUT", 0.1)
     looks = []
     expired = connection.HTTPConnection.expired
 

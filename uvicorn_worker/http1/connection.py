@@ -1,26 +1,32 @@
-"""One HTTP/1 connection: the transport, the pipeline of its requests, and its time limits.
+"""One HTTP/1 connection: the transport, and the pipeline of its requests.
 
 Requests are taken one at a time: while one is answered, what follows it stays raw bytes, so the
 look-ahead of a pipelining client is bounded and nothing can be written in front of the answer that
-is due. What a head means stands in `request`, what goes out in `cycle`.
-
-There is no timer per connection. Each has one `deadline`; the server's sweep calls `expired`.
+is due. What a head means stands in `request`, what goes out in `cycle`, how it ends in `ending`.
 """
 
 from __future__ import annotations
 
-import enum
 import socket
 import struct
 from copy import copy
 from typing import TYPE_CHECKING, Any, ClassVar, Final, cast
 
 from uvicorn_worker.errors import ApplicationError, BadRequest, ClientDisconnected
-from uvicorn_worker.flow import LINGER_TIMEOUT, NEVER, SOON, Flow, address_of, unacknowledged
+from uvicorn_worker.flow import NEVER, SOON, address_of
 from uvicorn_worker.http1.body import body_reader
 from uvicorn_worker.http1.cycle import RequestCycle
+from uvicorn_worker.http1.ending import (
+    ANSWER,
+    BODY,
+    CLOSED,
+    IDLE,
+    LINGER,
+    PARTING,
+    PREFACE,
+    Ending,
+)
 from uvicorn_worker.http1.files import send_file
-from uvicorn_worker.http1.head import refusal
 from uvicorn_worker.http1.partial import PartialHead
 from uvicorn_worker.http1.request import field_values
 from uvicorn_worker.http1.state import start_task
@@ -30,7 +36,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from uvicorn_worker.asgi import Address
-    from uvicorn_worker.http1.body import BodyReader
     from uvicorn_worker.http1.channel import Answered
     from uvicorn_worker.http1.request import Request
     from uvicorn_worker.http1.state import HTTPState
@@ -48,40 +53,12 @@ READ_AHEAD_LIMIT: Final = 64 * 1024
 # much as a client may have sent before it sees the answer. More costs more than a new connection.
 DISCARD_LIMIT: Final = 64 * 1024
 
-# LINGER_TIMEOUT of a server that stops: it must not wait long for the silent.
-DRAIN_LINGER_TIMEOUT: Final = 0.5
 
-# A peer that takes no byte of its answer for this long is gone, in seconds.
-STALL_TIMEOUT: Final = 60.0
-
-# Time that a draining server gives a connection on which no request has begun, in seconds: with
-# the sweep and the lingering close less than 2, which is what the contract allows.
-FRESH_DRAIN_TIMEOUT: Final = 1.4
-
-
-# Time in which a request that has crossed our end of an idle connection arrives, in seconds: a
-# round trip to the farthest proxy.
-PARTING_TIMEOUT: Final = 0.5
-
-
-class Phase(enum.IntEnum):
-    """PREFACE: a PROXY header is due. IDLE: no request, or the beginning of a head. BODY: the
-    request's body is arriving. ANSWER: the request is read, its response is not complete.
-    LINGER: the last answer is out; input is dropped until the peer closes. PARTING: idle for too
-    long, we have ended our direction; input comes too late. CLOSED."""
-
-    PREFACE, IDLE, BODY, ANSWER, LINGER, PARTING, CLOSED = range(7)
-
-
-PREFACE, IDLE, BODY, ANSWER, LINGER, PARTING, CLOSED = Phase
-
-
-class HTTPConnection(Flow):
+class HTTPConnection(Ending):
     """Protocol of one accepted connection, and the owner of its request cycle."""
 
-    __slots__ = ("_again", "_body", "_buffer", "_cycle", "_dropped", "_last", "_partial", "_phase",
-                 "_pumping", "_retire_at", "_stall_at", "_tls", "_unsent", "_usual",
-                 "_write_waiters", "count", "fresh", "trusted")  # fmt: skip
+    __slots__ = ("_again", "_dropped", "_last", "_pumping", "_retire_at", "_tls", "_usual",
+                 "_write_waiters", "count", "trusted")  # fmt: skip
 
     cycle_class: ClassVar[type[RequestCycle]] = RequestCycle
 
@@ -89,23 +66,15 @@ class HTTPConnection(Flow):
         self, state: HTTPState, sock: socket.socket, peer: Address, local: Address
     ) -> None:
         super().__init__(state, sock, peer, local)
-        self._phase: Phase = IDLE
-        self._buffer = b""  # look-ahead: received, not due yet
         self._pumping = False
-        self._partial: PartialHead | None = None
         self._again: Request | None = None  # the last one; clients repeat themselves
         self._usual = b""  # its bytes, once it was repeated and where there is nothing else to it
-        self._cycle: RequestCycle | None = None
-        self._body: BodyReader | None = None  # the request's, while it comes in parts
         self._retire_at = NEVER  # when the next answer is the last
         self._last = False  # the peer has said that this request is its last
         self._dropped = 0  # of a body whose answer is complete already
-        self._unsent = 0  # bytes that waited for the peer when they were last looked at; 0: none
-        self._stall_at = NEVER  # when the peer is given up unless it takes some of them
         self._write_waiters: list[asyncio.Future[None]] | None = None
         self._tls: dict[str, Any] | None = None  # the scope's extension, once it was asked for
         self.count: Callable[[Answered], None] | None = None
-        self.fresh = True  # no request has begun
         self.trusted = False  # the peer's forwarding fields count
 
     # -- transport
@@ -156,13 +125,6 @@ class HTTPConnection(Flow):
         else:
             self._close()
         return not self.state.tls
-
-    def pause_writing(self) -> None:
-        self.write_paused = True
-        self._unsent = self._output()
-        self._stall_at = self.state.time() + STALL_TIMEOUT
-        if self._phase is ANSWER or self.deadline == NEVER:  # else the peer has something to send
-            self.deadline = self._stall_at
 
     def resume_writing(self) -> None:
         self.write_paused = False
@@ -525,178 +487,6 @@ class HTTPConnection(Flow):
     async def send_file(self, path: str, count: int) -> None:
         sendfile = self.state.config.sendfile and not self.state.tls
         await send_file(self, self.sock if sendfile else None, path, count)
-
-    # -- ends
-
-    def _lose_cycle(self) -> None:
-        """Tell the application that its client is gone; cancel it later where that is asked."""
-        cycle, self._cycle = self._cycle, None
-        if cycle is None:
-            return
-        cycle.lose()
-        self._cancel_later(cycle.task)
-
-    def _refuse(self, exc: BadRequest, received: bytes | PartialHead) -> None:
-        """Answer a message that never became a request, and close."""
-        head = bytes(received)
-        self.state.log_refusal(self.peer, exc.reason)
-        if self.state.observer is not None:
-            try:
-                self.state.observer.refused(self.peer, head, exc.status)
-            except Exception:  # the peer gets its answer all the same
-                self.state.log.exception("Exception in the observer of requests")
-        self.transport.write(
-            refusal(exc.status, self.state.common_lines, head_only=head.startswith(b"HEAD "))
-        )
-        self._linger()
-
-    def _refuse_body(self, exc: BadRequest) -> None:
-        """Answer a request whose body is wrong, unless its response has begun, and close."""
-        self.state.log_refusal(self.peer, exc.reason)
-        cycle = self._cycle
-        if cycle is None:
-            self._linger()
-        elif cycle.responding:
-            cycle.cut()
-        else:
-            cycle.refuse(exc.status)
-            head_only = cycle.scope["method"] == "HEAD"
-            self._lose_cycle()
-            self.transport.write(refusal(exc.status, self.state.common_lines, head_only=head_only))
-            self._linger()
-
-    def _linger(self) -> None:
-        """Close so that the peer can read what was sent (RFC 9112 section 9.6).
-
-        Closing at once with input unread, or with input on its way, makes the kernel send a
-        reset, which destroys answers that the peer has not read yet. The peer's time begins when
-        it has got all of the answer.
-        """
-        if self._phase is CLOSED:
-            return
-        # TLS cannot end one direction only, and the end may be what ends the content.
-        no_input_due = self.state.tls and self._phase is ANSWER and not self._buffer
-        self._buffer = b""
-        self._partial = None
-        self._body = None
-        if self.half_closed or no_input_due:
-            self._close()
-            return
-        self._phase = LINGER
-        self._unsent = 0
-        self._arm(self._patience())
-        self._resume_reading()
-        self._end_output()
-
-    def _part(self) -> None:
-        """Close an idle connection; stay for a moment, where the peer could think otherwise.
-
-        A request that has crossed our end cannot be answered. But it tells that the peer keeps
-        connections longer than we do, and the kernel's reset would hide it from us.
-        """
-        state = self.state
-        if self.fresh or self.half_closed or state.tls or state.draining:
-            self._close()
-            return
-        self._phase = PARTING
-        self._arm(PARTING_TIMEOUT)
-        self._end_output()
-
-    def _patience(self) -> float:
-        """Return for how many seconds a peer may be silent once it has all that was sent."""
-        return DRAIN_LINGER_TIMEOUT if self.state.draining else LINGER_TIMEOUT
-
-    def _close(self) -> None:
-        """Close as soon as everything is sent, which is watched: the peer may take nothing."""
-        self._phase = CLOSED
-        self._unsent = 0
-        self._arm(self._patience())
-        self.transport.close()
-
-    def abort(self) -> None:
-        """Cut the connection now."""
-        self._lose_cycle()
-        self._phase = CLOSED
-        self.transport.abort()
-
-    def start_draining(self, idle_timeout: float) -> None:
-        """Close when nothing is in flight: idle connections after `idle_timeout` seconds."""
-        if self._phase is IDLE or self._phase is PREFACE:
-            silent = self.fresh or self._partial
-            timeout = min(idle_timeout, FRESH_DRAIN_TIMEOUT) if silent else idle_timeout
-            before = NEVER if self.deadline == SOON else self.deadline
-            self.deadline = min(before, self.state.time() + timeout)
-        elif self._phase is PARTING:
-            self._close()
-
-    def shed(self, window: float) -> bool:
-        """Do nothing: `start_draining` has said it all; see `WebSocketConnection.shed`."""
-        return False
-
-    # -- time
-
-    def _arm(self, timeout: float) -> None:
-        """Let `expired` be called in `timeout` seconds; 0 is no limit."""
-        self.deadline = self.state.time() + timeout if timeout else NEVER
-
-    def _disarm(self) -> None:
-        """Set no limit while the application has to act; the peer has one where it has to read."""
-        self.deadline = self.state.time() + STALL_TIMEOUT if self.write_paused else NEVER
-
-    def expired(self, now: float) -> None:
-        """The deadline has passed: end what took too long."""
-        phase, deadline = self._phase, self.deadline
-        self.deadline = NEVER
-        if phase is IDLE and deadline == SOON:
-            self.deadline = now + self.state.keep_alive
-        elif phase is IDLE and self._partial:
-            self._refuse(BadRequest("request head took too long", 408), self._partial)
-        elif phase is IDLE or phase is PREFACE:
-            self._idle_too_long(now)
-        elif phase is PARTING:
-            self._close()
-        elif phase is BODY and not self.write_paused:
-            self._refuse_body(BadRequest("request body took too long", 408))
-        elif phase is LINGER or phase is CLOSED:
-            if not self._sending(now, self._patience()):
-                if self.state.tls and phase is LINGER:
-                    self._close()
-                else:
-                    self.abort()
-        elif self.write_paused:
-            self._sending(now, STALL_TIMEOUT)
-
-    def _idle_too_long(self, now: float) -> None:
-        if self._input_waits():
-            self.deadline = now + LINGER_TIMEOUT
-        elif not self._sending(now, self.state.keep_alive or LINGER_TIMEOUT):
-            self._part()
-
-    def _sending(self, now: float, interval: float) -> bool:
-        """Return whether output was on its way since the last look; look again in `interval`.
-
-        A peer that has taken nothing of it for a whole STALL_TIMEOUT is cut.
-        """
-        before, self._unsent = self._unsent, self._output()
-        if not self._unsent and not before:
-            return False
-        if self._unsent != before:
-            self._stall_at = now + STALL_TIMEOUT
-        elif now >= self._stall_at:
-            self.abort()
-            return True
-        self.deadline = now + interval
-        return True
-
-    def _output(self) -> int:
-        """Return how many bytes wait for the peer, 0 when the kernel takes care of the rest."""
-        unsent = self.transport.get_write_buffer_size()
-        # asyncio's TLS transports do not tell what the transport below them holds, but where that
-        # holds something the kernel does. Beside that, the kernel's buffer is large: without it a
-        # slow peer would seem to take nothing for minutes.
-        if unsent or self.write_paused or self.state.tls:
-            return unsent + unacknowledged(self.sock)
-        return 0
 
 
 def _upgrades_to(request: Request, protocol: bytes) -> bool:

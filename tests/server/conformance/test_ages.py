@@ -10,7 +10,7 @@ from tests.apps.conformance import echoed
 from tests.server.conformance.harness import Target, check_open, get
 from tests.support.rawhttp import End, RawClient
 from tests.support.waiting import eventually
-from uvicorn_worker.http1 import connection
+from uvicorn_worker.http1 import ending
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -79,7 +79,7 @@ def test_ages_are_spread(make_target: MakeTarget) -> None:
 @pytest.fixture
 def patient(monkeypatch: pytest.MonkeyPatch, make_target: MakeTarget) -> Target:
     """A server that waits longer than any test for requests that come late."""
-    monkeypatch.setattr(connection, "PARTING_TIMEOUT", 30.0)
+    monkeypatch.setattr(ending, "PARTING_TIMEOUT", 30.0)
     return make_target(**IDLE)
 
 
