@@ -58,6 +58,10 @@ class Flow(asyncio.Protocol):
         self.half_closed = False
         self._read_paused = False
 
+    def move(self, transport: asyncio.Transport) -> None:
+        """Go on with another transport of the same connection."""
+        self.transport = transport
+
     def _pause_reading(self) -> None:
         if not self._read_paused:
             self._read_paused = True

@@ -264,6 +264,7 @@ class Service:
         if tasks:
             await asyncio.wait(tasks, timeout=cancel_timeout)
         await self._say_goodbye(min(FAREWELL_TIMEOUT, cancel_timeout))
+        await self._acceptor.settle()
         for connection in tuple(state.connections):  # some may have been opened meanwhile
             connection.abort()
         await asyncio.sleep(0)  # `connection_lost` is called in the next turn

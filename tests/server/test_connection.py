@@ -7,11 +7,11 @@ import socket
 import struct
 import threading
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from tests.support.plain import CLOSING, END, GET, START, plain
 from tests.support.rawhttp import RawClient
-from tests.support.serving import serve
+from tests.support.serving import Held, serve
 from tests.support.waiting import eventually, eventually_async
 from uvicorn_worker.errors import ClientDisconnected
 from uvicorn_worker.http1 import connection
@@ -23,25 +23,6 @@ if TYPE_CHECKING:
 
     from tests.server.conftest import Http, Tls
     from uvicorn_worker.asgi import Receive, Scope, Send
-
-
-class Held:
-    """Keeps the server's loop busy until it is left: what comes meanwhile waits in the kernel."""
-
-    def __init__(self, loop: Any) -> None:
-        self._held, self._release = threading.Event(), threading.Event()
-        self._loop = loop
-
-    def __enter__(self) -> None:
-        self._loop.call_soon_threadsafe(self._hold)
-        assert self._held.wait(10)
-
-    def _hold(self) -> None:
-        self._held.set()
-        self._release.wait(10)
-
-    def __exit__(self, *_: object) -> None:
-        self._release.set()
 
 
 # -- peers
@@ -221,7 +202,7 @@ def test_connection_that_opens_at_the_end_of_a_handshakes_time_is_whole(http: Ht
                 acceptor._give_up()
                 opened.append("made")
 
-        acceptor._factory = lambda *ends: Made(make(*ends).state, *ends)  # type: ignore[attr-defined]
+        acceptor._factory = lambda *ends: Made(make(*ends).state, *ends)
         with RawClient(server.address) as client:
             client.send(GET)
             assert client.read_response().body == b"end"

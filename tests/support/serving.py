@@ -62,6 +62,25 @@ class RunningServer:
         return asyncio.run_coroutine_threadsafe(run(), self.loop).result(STOP_TIMEOUT)
 
 
+class Held:
+    """Keeps the server's loop busy until it is left: what comes meanwhile waits in the kernel."""
+
+    def __init__(self, loop: Any) -> None:
+        self._held, self._release = threading.Event(), threading.Event()
+        self._loop = loop
+
+    def __enter__(self) -> None:
+        self._loop.call_soon_threadsafe(self._hold)
+        assert self._held.wait(10)
+
+    def _hold(self) -> None:
+        self._held.set()
+        self._release.wait(10)
+
+    def __exit__(self, *_: object) -> None:
+        self._release.set()
+
+
 def new_loop(name: Literal["auto", "asyncio", "uvloop"]) -> asyncio.AbstractEventLoop:
     from uvicorn_worker.loops import new_event_loop
 

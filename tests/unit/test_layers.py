@@ -58,7 +58,7 @@ WORKER = Layers(
         ("tls.renewal",),
         ("tls.context", "tls.failures", "tls.scope"),
         ("tls.certificates",),
-        ("http1.connection", "http1.timelimit", "websocket.connection"),
+        ("http1.connection", "http1.timelimit", "sockets.doorstep", "websocket.connection"),
         ("http1.ending",),
         ("flow", "websocket.denial"),
         ("http1.cycle", "http1.state", "websocket.cycle"),

@@ -82,6 +82,7 @@ async def _send_by_kernel(target: FileTarget, sock: socket.socket, file: int, co
     loop = asyncio.get_running_loop()
     # The loop does not let others watch a transport's descriptor: watch a duplicate.
     out = os.dup(sock.fileno())
+    os.set_blocking(out, False)  # which the loop may be about to do
     offset = 0
     try:
         while offset < count:

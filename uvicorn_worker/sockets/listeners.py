@@ -14,16 +14,18 @@ import socket
 import ssl
 import sys
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
 
 from uvicorn_worker.flow import address_of
 from uvicorn_worker.sockets.accepting import accept
+from uvicorn_worker.sockets.doorstep import Doorstep, first_bytes
 from uvicorn_worker.tls.failures import explain
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Sequence
 
     from uvicorn_worker.asgi import Address
+    from uvicorn_worker.flow import Flow
     from uvicorn_worker.sockets.balance import Balance
     from uvicorn_worker.sockets.lanes import Lanes
     from uvicorn_worker.state import ServerState
@@ -31,6 +33,8 @@ if TYPE_CHECKING:
 
     Opening: TypeAlias = Coroutine[Any, Any, tuple[asyncio.Transport, asyncio.Protocol]]
     Opened: TypeAlias = asyncio.Task[tuple[asyncio.Transport, asyncio.Protocol]]
+
+T = TypeVar("T")
 
 # The connection in front of the queue failed before it was accepted (accept(2) on Linux passes
 # errors of the network on): the next one may be right.
@@ -65,7 +69,7 @@ class Acceptor:
         self,
         sockets: Sequence[socket.socket],
         state: ServerState,
-        factory: Callable[[socket.socket, Address, Address], asyncio.Protocol],
+        factory: Callable[[socket.socket, Address, Address], Flow],
         tls: TLSContexts | None,
         balance: Balance | None = None,
         lanes: Lanes | None = None,
@@ -79,6 +83,8 @@ class Acceptor:
         self._limit = state.config.limit_connections
         # Those that have no protocol yet, and who is at their other end.
         self._opening: dict[Opened, tuple[socket.socket, Address]] = {}
+        # Connections that have a protocol, and are about to get a transport of the loop.
+        self._moving: set[asyncio.Task[None]] = set()
         # Each listener's family, and the own address of all its connections if they have the same.
         self._listening: dict[socket.socket, tuple[int, Address]] = {}
         # uvloop sees to the options of a socket that it is given.
@@ -153,6 +159,11 @@ class Acceptor:
             self._handshake_failed(peer, exc)
             sock.close()
         self.connection_lost()
+
+    async def settle(self) -> None:
+        """Return when every connection that has a protocol has its transport, too."""
+        if self._moving:
+            await asyncio.wait(self._moving)
 
     def connection_lost(self) -> None:
         """There is less to do, and may be room below the limit again."""
@@ -234,15 +245,41 @@ class Acceptor:
         """Take a connection and give it a transport and a protocol; raises OSError."""
         family, local = self._listening[listener]
         sock, name = accept(listener, family)
-        if self._prepares:
-            _prepare(sock)
         peer = address_of(name)
         local = local or address_of(sock.getsockname())
+        if self._tls is None and (data := first_bytes(sock)):
+            self._serve(sock, peer, local, data)
+            return
+        if self._prepares:
+            _prepare(sock)
         task = _begin(self._state.loop, self._opening_of(sock, peer, local))
         self._opening[task] = sock, peer
         task.add_done_callback(self._opened)
         if self._balance is not None:
             self._balance.accepted(self._load())
+
+    def _serve(self, sock: socket.socket, peer: Address, local: Address, data: bytes) -> None:
+        """Serve a connection that has sent its first bytes already."""
+        loop = self._state.loop
+        protocol = self._factory(sock, peer, local)
+        doorstep = Doorstep(sock, protocol)
+        protocol.connection_made(doorstep)
+        if self._balance is not None:
+            self._balance.accepted(self._load())
+        doorstep.receive(data, loop)
+        if doorstep.done:
+            doorstep.leave()
+            return
+        if self._prepares:
+            _prepare(sock)
+        task = _begin(loop, doorstep.move_in(loop))
+        self._moving.add(task)
+        task.add_done_callback(self._moved)
+
+    def _moved(self, task: asyncio.Task[None]) -> None:
+        self._moving.discard(task)
+        if not task.cancelled() and (exc := task.exception()) is not None:
+            self._state.log.error("Cannot open a connection", exc_info=exc)
 
     def _opening_of(self, sock: socket.socket, peer: Address, local: Address) -> Opening:
         loop, factory = self._state.loop, partial(self._factory, sock, peer, local)
@@ -268,13 +305,13 @@ class Acceptor:
 
 if sys.version_info >= (3, 12):
 
-    def _begin(loop: asyncio.AbstractEventLoop, opening: Opening) -> Opened:
+    def _begin(loop: asyncio.AbstractEventLoop, opening: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
         """Run `opening` until it has to wait: that saves a turn of the loop."""
         return asyncio.Task(opening, loop=loop, eager_start=True)
 
 else:
 
-    def _begin(loop: asyncio.AbstractEventLoop, opening: Opening) -> Opened:
+    def _begin(loop: asyncio.AbstractEventLoop, opening: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
         """Run `opening` in the loop's next turn."""
         return loop.create_task(opening)
 
