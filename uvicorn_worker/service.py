@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from uvicorn_worker.application.lifespan import Lifespan
@@ -97,7 +96,7 @@ class Service:
         self._tls = tls
         self.metering = None if room is None else _make_metering(state, room)
         connection = connection_class(config, metered=room is not None)
-        self._acceptor = Acceptor(sockets, state, partial(connection, state), tls, balance, lanes)
+        self._acceptor = Acceptor(sockets, state, connection, tls, balance, lanes)
         self._leader = state.lifespan_state["worker.leader"] = Leader(lease)
         self._owns_process = owns_process
         self._lifespan: Lifespan | None = None

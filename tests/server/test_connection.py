@@ -192,7 +192,6 @@ def test_connection_that_opens_at_the_end_of_a_handshakes_time_is_whole(http: Ht
 
     with serve(plain, http=http, lifespan="off") as server:
         acceptor = server.server._acceptor
-        make = acceptor._factory
 
         class Made(connection.HTTPConnection):
             __slots__ = ()
@@ -202,8 +201,9 @@ def test_connection_that_opens_at_the_end_of_a_handshakes_time_is_whole(http: Ht
                 acceptor._give_up()
                 opened.append("made")
 
-        acceptor._factory = lambda *ends: Made(make(*ends).state, *ends)
+        acceptor._factory = Made
         with RawClient(server.address) as client:
+            eventually(lambda: opened)
             client.send(GET)
             assert client.read_response().body == b"end"
         assert opened == ["made"]

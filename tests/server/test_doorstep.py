@@ -191,6 +191,28 @@ def test_more_than_the_limit_wait(loop: Loop) -> None:
                 assert client.read_response().body == b"nothing"
 
 
+def test_a_stop_waits_for_those_that_move_in(loop: Loop, monkeypatch: pytest.MonkeyPatch) -> None:
+    stopping = asyncio.Event()
+
+    class Slow(Doorstep):
+        async def move_in(self, loop: asyncio.AbstractEventLoop) -> None:
+            await stopping.wait()
+            for _ in range(5):
+                await asyncio.sleep(0)
+            await super().move_in(loop)
+
+    monkeypatch.setattr(listeners, "Doorstep", Slow)
+    with serve(app, loop=loop) as server:
+        state = server.server.state
+        with Held(server.loop):
+            client = RawClient(server.address)
+            client.send(get("/"))
+        with client:
+            assert client.read_response().body == b"nothing"
+            server.call(monkeypatch.setattr, server.server, "announce_end", stopping.set)
+    assert not state.connections
+
+
 # -- the transport
 
 

@@ -105,8 +105,10 @@ class HTTPConnection(Ending):
         self._buffer = b""
         self._partial = None
         self.write_paused = False
-        self._lose_cycle()
-        self._wake_writers()
+        if self._cycle is not None:
+            self._lose_cycle()
+        if self._write_waiters:
+            self._wake_writers()
         if state.on_connection_lost is not None:
             state.on_connection_lost()
 

@@ -26,9 +26,9 @@ if TYPE_CHECKING:
 
     from uvicorn_worker.asgi import Address
     from uvicorn_worker.flow import Flow
+    from uvicorn_worker.http1.state import HTTPState
     from uvicorn_worker.sockets.balance import Balance
     from uvicorn_worker.sockets.lanes import Lanes
-    from uvicorn_worker.state import ServerState
     from uvicorn_worker.tls.renewal import TLSContexts
 
     Opening: TypeAlias = Coroutine[Any, Any, tuple[asyncio.Transport, asyncio.Protocol]]
@@ -61,15 +61,16 @@ ACCEPTS_PER_TURN: Final = 1
 class Acceptor:
     """Accepts on `sockets` and gives every connection a protocol of `factory`.
 
-    The factory takes the connection's socket and the addresses of its two ends, the peer's first.
+    The factory takes the state, the connection's socket and the addresses of its two ends, the
+    peer's first.
     Owns the sockets from `start` on and closes them in `close`; each descriptor exactly once.
     """
 
     def __init__(
         self,
         sockets: Sequence[socket.socket],
-        state: ServerState,
-        factory: Callable[[socket.socket, Address, Address], Flow],
+        state: HTTPState,
+        factory: Callable[[HTTPState, socket.socket, Address, Address], Flow],
         tls: TLSContexts | None,
         balance: Balance | None = None,
         lanes: Lanes | None = None,
@@ -167,13 +168,15 @@ class Acceptor:
 
     def connection_lost(self) -> None:
         """There is less to do, and may be room below the limit again."""
-        self.show_load()
+        if self._balance is not None:
+            self.show_load()
         if not self._watching and self._retry is None and self._sockets and not self._full():
             self._watch()
 
     def _full(self) -> bool:
-        count = len(self._state.connections) + len(self._opening)
-        return bool(self._limit) and count >= self._limit
+        if not self._limit:
+            return False
+        return len(self._state.connections) + len(self._opening) >= self._limit
 
     def _load(self) -> int:
         state = self._state
@@ -261,7 +264,7 @@ class Acceptor:
     def _serve(self, sock: socket.socket, peer: Address, local: Address, data: bytes) -> None:
         """Serve a connection that has sent its first bytes already."""
         loop = self._state.loop
-        protocol = self._factory(sock, peer, local)
+        protocol = self._factory(self._state, sock, peer, local)
         doorstep = Doorstep(sock, protocol)
         protocol.connection_made(doorstep)
         if self._balance is not None:
@@ -282,7 +285,7 @@ class Acceptor:
             self._state.log.error("Cannot open a connection", exc_info=exc)
 
     def _opening_of(self, sock: socket.socket, peer: Address, local: Address) -> Opening:
-        loop, factory = self._state.loop, partial(self._factory, sock, peer, local)
+        loop, factory = self._state.loop, partial(self._factory, self._state, sock, peer, local)
         if self._tls is None:
             return loop.connect_accepted_socket(factory, sock)
         timeout = self._state.config.timeout_ssl_handshake
