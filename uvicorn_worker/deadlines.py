@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from uvicorn_worker.flow import JUST_IDLE
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from uvicorn_worker.state import ServerState
+    from uvicorn_worker.http1.state import HTTPState
 
 # Connections that are told in one turn of the loop. To close one takes 10 µs here, as much in the
 # next turn, and a WebSocket's ping is as dear: 10,000 at once would stop the loop for 0.1 s.
@@ -23,12 +25,17 @@ class Deadlines:
 
     __slots__ = ("_state",)
 
-    def __init__(self, state: ServerState) -> None:
+    def __init__(self, state: HTTPState) -> None:
         self._state = state
 
     def look(self, now: float) -> None:
         """Call some of them at once, the others in the next turns of the loop."""
-        self._call([one for one in self._state.connections if one.deadline <= now])
+        state = self._state
+        come = [one for one in state.connections if one.deadline <= now]
+        for connection in come:
+            if connection.deadline == JUST_IDLE:
+                connection.deadline = now + state.keep_alive
+        self._call([one for one in come if one.deadline <= now])
 
     def _call(self, due: Sequence[Any]) -> None:
         now = self._state.loop.time()

@@ -22,8 +22,9 @@ if TYPE_CHECKING:
 NEVER: Final = float("inf")
 """A `deadline` that does not come."""
 
-SOON: Final = -NEVER
-"""A `deadline` that has come when the server looks at deadlines next."""
+JUST_IDLE: Final = -NEVER
+"""The `deadline` of a connection whose keep-alive time begins when the server looks next: to read
+the clock for each request would cost more."""
 
 # RFC 9112 section 9.6, and the same for a close frame that says what was wrong: time for the peer
 # to read what was sent last before the connection is cut, in seconds.

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, cast
 
 from uvicorn_worker.deadlines import AT_ONCE, Deadlines
-from uvicorn_worker.flow import NEVER
+from uvicorn_worker.flow import JUST_IDLE, NEVER
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     import pytest
 
-    from uvicorn_worker.state import ServerState
+    from uvicorn_worker.http1.state import HTTPState
+
+KEEP_ALIVE = 1000.0
 
 
 class Connection:
@@ -46,8 +49,10 @@ def look(connections: list[Connection], between: Callable[[], None] = lambda: No
 
     async def run() -> list[int]:
         loop, log = asyncio.get_running_loop(), logging.getLogger("uvicorn.error")
-        state = SimpleNamespace(connections=set(connections), loop=loop, log=log)
-        Deadlines(cast("ServerState", state)).look(loop.time())
+        state = SimpleNamespace(
+            connections=set(connections), loop=loop, log=log, keep_alive=KEEP_ALIVE
+        )
+        Deadlines(cast("HTTPState", state)).look(loop.time())
         between()
         counts = [sum(one.calls for one in connections)]
         for _ in range(3):
@@ -80,6 +85,16 @@ def test_who_has_time_left_is_not_called() -> None:
     early.deadline = NEVER
     look([late, early])
     assert (late.calls, early.calls) == (1, 0)
+
+
+def test_the_idle_time_of_a_connection_begins_at_the_look() -> None:
+    idle = Connection()
+    idle.deadline = JUST_IDLE
+    before = time.monotonic() + KEEP_ALIVE
+    look([idle])
+    # uvloop's and asyncio's clock is this one; the loop's time may be that of its turn's begin
+    assert before - 1 < idle.deadline <= time.monotonic() + KEEP_ALIVE
+    assert idle.calls == 0
 
 
 def test_one_that_fails_is_cut_and_costs_no_other_its_deadline(

@@ -13,7 +13,7 @@ from copy import copy
 from typing import TYPE_CHECKING, Any, ClassVar, Final, cast
 
 from uvicorn_worker.errors import ApplicationError, BadRequest, ClientDisconnected
-from uvicorn_worker.flow import NEVER, SOON, address_of
+from uvicorn_worker.flow import JUST_IDLE, NEVER, address_of
 from uvicorn_worker.http1.body import body_reader
 from uvicorn_worker.http1.cycle import RequestCycle
 from uvicorn_worker.http1.ending import (
@@ -418,7 +418,7 @@ class HTTPConnection(Ending):
                 state.loop.call_soon(self._pump)
         else:
             self._phase = IDLE
-            self.deadline = SOON  # when its idle time begins: the clock is not read for each one
+            self.deadline = JUST_IDLE
         if state.on_request_ended is not None:
             state.on_request_ended()
 
@@ -440,7 +440,7 @@ class HTTPConnection(Ending):
             return False
         self._phase = IDLE
         data, self._buffer = self._buffer, b""
-        self.deadline = SOON
+        self.deadline = JUST_IDLE
         self._resume_reading()  # the rest of a long head, or of a body, may have been kept out
         if data:
             self.data_received(data)

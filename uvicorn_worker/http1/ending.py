@@ -10,7 +10,7 @@ import enum
 from typing import TYPE_CHECKING, Final
 
 from uvicorn_worker.errors import BadRequest
-from uvicorn_worker.flow import LINGER_TIMEOUT, NEVER, SOON, Flow, unacknowledged
+from uvicorn_worker.flow import JUST_IDLE, LINGER_TIMEOUT, NEVER, Flow, unacknowledged
 from uvicorn_worker.http1.head import refusal
 
 if TYPE_CHECKING:
@@ -167,7 +167,7 @@ class Ending(Flow):
         if self._phase is IDLE or self._phase is PREFACE:
             silent = self.fresh or self._partial
             timeout = min(idle_timeout, FRESH_DRAIN_TIMEOUT) if silent else idle_timeout
-            before = NEVER if self.deadline == SOON else self.deadline
+            before = NEVER if self.deadline == JUST_IDLE else self.deadline
             self.deadline = min(before, self.state.time() + timeout)
         elif self._phase is PARTING:
             self._close()
@@ -195,11 +195,9 @@ class Ending(Flow):
 
     def expired(self, now: float) -> None:
         """The deadline has passed: end what took too long."""
-        phase, deadline = self._phase, self.deadline
+        phase = self._phase
         self.deadline = NEVER
-        if phase is IDLE and deadline == SOON:
-            self.deadline = now + self.state.keep_alive
-        elif phase is IDLE and self._partial:
+        if phase is IDLE and self._partial:
             self._refuse(BadRequest("request head took too long", 408), self._partial)
         elif phase is IDLE or phase is PREFACE:
             self._idle_too_long(now)
