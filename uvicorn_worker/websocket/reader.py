@@ -1,13 +1,15 @@
 """Turn bytes of a client into messages, and the few control frames that matter.
 
-The common case, a message in one frame that has come whole, is read in place. Everything else
-goes through an engine: frames in pieces, fragments, control frames, and whatever is wrong. The
-limits on sizes, the order of fragments, decompression and UTF-8 are checked here, for all engines.
+Messages in one frame that has come whole are read in place, and the commonest case, one such frame
+that is short and has come alone, at a glance. Everything else goes through an engine: frames in
+pieces, fragments, control frames, and whatever is wrong. The limits on sizes, the order of
+fragments, decompression and UTF-8 are checked here, for all engines.
 """
 
 from __future__ import annotations
 
 import codecs
+import struct
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from uvicorn_worker.errors import ProtocolViolation
@@ -24,6 +26,7 @@ from uvicorn_worker.websocket.frames import (
     PING,
     PROTOCOL_ERROR,
     RESERVED,
+    SHORT,
     TEXT,
     TOO_BIG,
     WHOLE_BINARY,
@@ -37,6 +40,7 @@ if TYPE_CHECKING:
     from uvicorn_worker.websocket.deflate import Inflater
     from uvicorn_worker.websocket.engine import FrameEngine
 
+SHORT_HEAD: Final = 6  # bytes of a short frame's head: two, the masking key
 MAX_HEAD: Final = 14  # bytes of a frame's head: two, a long length, the masking key
 LARGE: Final = 65536 + MAX_HEAD  # bytes of a frame: from here on its head is as long as can be
 
@@ -45,6 +49,20 @@ _PLAIN: Final = frozenset({WHOLE_TEXT, WHOLE_BINARY})
 _PLAIN_OR_COMPRESSED: Final = _PLAIN | {first | COMPRESSED for first in _PLAIN}
 
 _Utf8Decoder = codecs.getincrementaldecoder("utf-8")
+
+
+def _too_short(data: bytes | bytearray) -> tuple[int, int, bytes, bytes]:
+    """Take apart what is shorter than any frame of a client."""
+    return 0, 0, b"", b""
+
+
+# What takes a short frame apart, by the frame's size: the head's two bytes, masking key, payload.
+# One call for all four costs a quarter less than indices and slices.
+_SHORT_FRAMES: Final = (
+    *[_too_short] * SHORT_HEAD,
+    *[struct.Struct(f"!BB4s{length}s").unpack for length in range(SHORT)],
+)
+_SECOND: Final = MASKED - SHORT_HEAD  # the head's second byte is this and the frame's size
 
 
 class MessageSink(Protocol):
@@ -68,9 +86,9 @@ class MessageReader:
         limit: largest message in bytes, decompressed; 0 for no limit.
     """
 
-    __slots__ = ("_compressed", "_deliver", "_ended", "_engine", "_held", "_inflater", "_limit",
-                 "_opcode", "_parts", "_rest", "_sink", "_unmask", "_utf8", "_wanted",
-                 "_whole")  # fmt: skip
+    __slots__ = ("_compressed", "_deliver", "_ended", "_engine", "_glance", "_held", "_inflater",
+                 "_limit", "_opcode", "_parts", "_rest", "_short", "_sink", "_unmask", "_utf8",
+                 "_wanted", "_whole")  # fmt: skip
 
     def __init__(
         self,
@@ -97,49 +115,74 @@ class MessageReader:
         self._compressed = False
         self._parts: bytearray | None = None
         self._utf8: codecs.IncrementalDecoder | None = None
+        # Bytes of the longest frame that is read at a glance: without compression, and while
+        # nothing is left of what came before.
+        self._short = SHORT_HEAD + min(SHORT - 1, self._limit) if inflater is None else 0
+        self._glance = self._short
 
-    def feed(self, data: bytes | bytearray) -> bool:  # noqa: C901 - the hot path, in one piece
+    def feed(self, data: bytes | bytearray) -> bool:
         """Take bytes; return whether the sink has room for more, else call `resume` later.
 
         Raises:
             ProtocolViolation: the connection has to be closed; do not call again.
         """
+        size = len(data)
+        try:
+            if size <= self._glance:
+                first, second, key, payload = _SHORT_FRAMES[size](data)
+                if second == size + _SECOND and first in self._whole:
+                    payload = self._unmask(payload, key)
+                    message: dict[str, Any]
+                    if first == WHOLE_TEXT:
+                        message = {"type": "websocket.receive", "text": payload.decode()}
+                    else:
+                        message = {"type": "websocket.receive", "bytes": payload}
+                    if self._deliver(message, size - SHORT_HEAD):
+                        return True
+                    self._held = True
+                    return False
+            return self._read(data)
+        except UnicodeDecodeError:
+            raise _not_utf8() from None
+
+    def _read(self, data: bytes | bytearray) -> bool:  # noqa: C901 - the hot path, in one piece
+        """Read frame after frame, as `feed` does; a text that is none raises UnicodeDecodeError."""
         if self._rest:
             data = self._join(data)
         if not data:
             return not self._held
-        position, end, limit, whole = 0, len(data), self._limit, self._whole
-        try:
-            while position < end:
-                first = data[position]
-                if first in whole and end - position > 5 and not self._opcode:
-                    length = data[position + 1] - MASKED
-                    start = position + 6
-                    if length > 125:
-                        start, length = self._read_length(data, position, end)
-                    stop = start + length
-                    if 0 <= length <= limit and stop <= end:
-                        payload = self._unmask(data[start:stop], data[start - 4 : start])
-                        position = stop
-                        message: dict[str, Any]
-                        if first == WHOLE_TEXT:
-                            message = {"type": "websocket.receive", "text": str(payload, "utf-8")}
-                        elif first == WHOLE_BINARY:
-                            message = {"type": "websocket.receive", "bytes": payload}
-                        else:
-                            length, message = self._inflate(first, payload)
-                        if self._deliver(message, length):
-                            continue
-                        self._held = True
-                        break
-                stop = self._read_other(data, position, end)
-                waits, position = stop == position, stop
-                if waits or self._held or self._ended:
+        position = 0
+        end = len(data)
+        limit, whole = self._limit, self._whole
+        while position < end:
+            first = data[position]
+            if first in whole and end - position >= SHORT_HEAD and not self._opcode:
+                length = data[position + 1] - MASKED
+                start = position + SHORT_HEAD
+                if length >= SHORT:
+                    start, length = self._read_length(data, position, end)
+                stop = start + length
+                if 0 <= length <= limit and stop <= end:
+                    payload = self._unmask(data[start:stop], data[start - 4 : start])
+                    position = stop
+                    message: dict[str, Any]
+                    if first == WHOLE_TEXT:
+                        message = {"type": "websocket.receive", "text": payload.decode()}
+                    elif first == WHOLE_BINARY:
+                        message = {"type": "websocket.receive", "bytes": payload}
+                    else:
+                        length, message = self._inflate(first, payload)
+                    if self._deliver(message, length):
+                        continue
+                    self._held = True
                     break
-        except UnicodeDecodeError:
-            raise _not_utf8() from None
+            stop = self._read_other(data, position, end)
+            waits, position = stop == position, stop
+            if waits or self._held or self._ended:
+                break
         if position < end or self._rest:
             self._keep(data, position, end)
+        self._glance = 0 if self._rest or self._opcode else self._short
         return not self._held
 
     def resume(self) -> bool:
