@@ -89,9 +89,9 @@ class WebSocketCycle:
     application has ended the conversation, or has received word that the server has.
     """
 
-    __slots__ = ("_disconnect", "_dismissed", "_full", "_others", "_owner", "_queue", "_queued",
-                 "_state", "_waiter", "blocked", "closed", "response_head", "scope", "sent",
-                 "started", "status", "target", "task")  # fmt: skip
+    __slots__ = ("_disconnect", "_dismissed", "_full", "_next", "_others", "_owner", "_queue",
+                 "_queued", "_state", "_waiter", "blocked", "closed", "response_head", "scope",
+                 "sent", "started", "status", "target", "task")  # fmt: skip
 
     def __init__(self, owner: CycleOwner, scope: dict[str, Any], target: bytes) -> None:
         self._owner = owner
@@ -106,8 +106,10 @@ class WebSocketCycle:
         self.closed = False
         self._dismissed = False  # the server has sent its close frame, in the application's place
         self._state: State = CONNECTING
-        self._queue: list[Message] = [{"type": "websocket.connect"}]
-        self._queued = 0  # bytes, until the queue is empty
+        # What `receive` returns next, which is mostly all there is, and what has come behind that.
+        self._next: Message | None = {"type": "websocket.connect"}
+        self._queue: list[Message] = []
+        self._queued = 0  # bytes of both, until there are none
         self._full = owner.state.config.ws_max_queue
         self._disconnect: tuple[int, str] | None = None
         # Whoever waits in `receive`: one task as a rule. The others, cancelled ones included, are
@@ -136,8 +138,10 @@ class WebSocketCycle:
         """Take a message; return whether there is room for another one."""
         if self._state is ENDED:
             return True  # dropped: the application has been told that it is over
-        queue = self._queue
-        queue.append(message)
+        if self._next is None:
+            self._next = message
+        else:
+            self._queue.append(message)
         waiter = self._waiter
         if waiter is not None:
             if self._others is None and not waiter.done():
@@ -147,7 +151,7 @@ class WebSocketCycle:
             if self._wake():
                 return True
         self._queued += size
-        return len(queue) < self._full and self._queued < READ_AHEAD_LIMIT
+        return len(self._queue) + 1 < self._full and self._queued < READ_AHEAD_LIMIT
 
     def ended(self, code: int, reason: str = "") -> None:
         """The conversation is over; `receive` says so behind the messages it still has."""
@@ -226,8 +230,7 @@ class WebSocketCycle:
 
     async def receive(self) -> Message:
         """Return the next message; `websocket.disconnect` behind the last one, then always."""
-        queue = self._queue
-        while not queue:
+        while (message := self._next) is None:
             if self._disconnect is not None:
                 self.closed = self.closed or self._dismissed
                 code, reason = self._disconnect
@@ -238,11 +241,13 @@ class WebSocketCycle:
             else:
                 self._others = [*(self._others or ()), waiter]
             await waiter
-        message = queue.pop(0)
-        if not queue:
-            self._queued = 0
-            if self._owner.input_held:
-                self._owner.input_wanted()
+        if self._queue:
+            self._next = self._queue.pop(0)
+            return message
+        self._next = None
+        self._queued = 0
+        if self._owner.input_held:
+            self._owner.input_wanted()
         return message
 
     # -- send
@@ -290,6 +295,7 @@ class WebSocketCycle:
             code = message.get("code")
             self.close(NORMAL if code is None else code, message.get("reason") or "")
             self.closed = True
+            self._next = None
             self._queue.clear()
         elif state is CONNECTING and kind == "websocket.accept":
             self._accept(message)
