@@ -112,8 +112,8 @@ class WebSocketCycle:
         self._queued = 0  # bytes of both, until there are none
         self._full = owner.state.config.ws_max_queue
         self._disconnect: tuple[int, str] | None = None
-        # Whoever waits in `receive`: one task as a rule. The others, cancelled ones included, are
-        # woken together with it.
+        # Whoever waits in `receive`: one task as a rule. The others are woken together with it;
+        # those that were cancelled are forgotten when the next one comes.
         self._waiter: asyncio.Future[None] | None = None
         self._others: list[asyncio.Future[None]] | None = None
 
@@ -236,10 +236,11 @@ class WebSocketCycle:
                 code, reason = self._disconnect
                 return {"type": "websocket.disconnect", "code": code, "reason": reason}
             waiter = self._owner.state.loop.create_future()
-            if self._waiter is None:
+            if self._waiter is None or self._waiter.done():  # cancelled
                 self._waiter = waiter
             else:
-                self._others = [*(self._others or ()), waiter]
+                others = self._others or ()
+                self._others = [*(other for other in others if not other.done()), waiter]
             await waiter
         if self._queue:
             self._next = self._queue.pop(0)

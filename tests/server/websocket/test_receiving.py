@@ -164,6 +164,33 @@ def test_a_receive_that_is_cancelled_loses_no_message(start: Start, connect: Con
     assert got == [str(number) for number in range(200)]
 
 
+@pytest.mark.parametrize("beside", [False, True], ids=["alone", "beside another"])
+def test_calls_of_receive_that_gave_up_are_forgotten(
+    beside: bool, start: Start, connect: Connect
+) -> None:
+    kept: list[int] = []
+    got: list[Message] = []
+
+    async def play(scope: Scope, receive: Receive, send: Send) -> None:
+        other = asyncio.ensure_future(receive()) if beside else None
+        for _ in range(20):
+            with contextlib.suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(receive(), 0.0005)
+        (cycle,) = server.server.state.cycles
+        kept.append(len(cycle._others or ()))
+        await send({"type": "websocket.send", "text": "go"})
+        got.append(await (other or receive()))
+
+    server = start(accepting(play))
+    client = connect(server)
+    client.read_message()
+    client.send(frame(TEXT, b"a"))
+    client.read_close()
+
+    assert got == [{"type": "websocket.receive", "text": "a"}]
+    assert kept == [1 if beside else 0]
+
+
 def test_several_tasks_may_receive(start: Start, connect: Connect) -> None:
     got: list[Message] = []
 
