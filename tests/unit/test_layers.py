@@ -59,7 +59,7 @@ WORKER = Layers(
         ("tls.context", "tls.failures", "tls.scope"),
         ("tls.certificates",),
         ("http1.connection", "http1.timelimit", "sockets.doorstep", "websocket.connection"),
-        ("http1.ending",),
+        ("http1.ending", "websocket.ending"),
         ("flow", "websocket.denial"),
         ("http1.cycle", "http1.state", "websocket.cycle"),
         ("http1.receiving", "websocket.handshake", "websocket.reader"),

@@ -122,8 +122,8 @@ def test_after_a_denial_the_application_is_told_that_it_is_over(
 @pytest.fixture
 def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
     """Short times for a client that does not read."""
-    monkeypatch.setattr("uvicorn_worker.websocket.connection.CLOSE_TIMEOUT", 0.3)
-    monkeypatch.setattr("uvicorn_worker.websocket.connection.LINGER_TIMEOUT", 0.3)
+    monkeypatch.setattr("uvicorn_worker.websocket.ending.CLOSE_TIMEOUT", 0.3)
+    monkeypatch.setattr("uvicorn_worker.websocket.ending.LINGER_TIMEOUT", 0.3)
 
 
 class LargeDenial(Tried):

@@ -217,7 +217,7 @@ def test_messages_received_before_the_close_reach_the_application(
 def test_a_client_that_does_not_answer_is_waited_for_a_limited_time(
     start: Start, connect: Connect, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("uvicorn_worker.websocket.connection.CLOSE_TIMEOUT", 0.2)
+    monkeypatch.setattr("uvicorn_worker.websocket.ending.CLOSE_TIMEOUT", 0.2)
     server = start(Echo().app)
     client = connect(server)
     draining = drain(server)

@@ -144,8 +144,8 @@ def test_a_client_that_hangs_is_cut_although_its_kernel_takes_what_is_sent(
 def test_a_client_that_stops_reading_before_its_close_is_cut(
     start: Start, connect: Connect, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("uvicorn_worker.websocket.connection.CLOSE_TIMEOUT", 0.3)
-    monkeypatch.setattr("uvicorn_worker.websocket.connection.LINGER_TIMEOUT", 0.3)
+    monkeypatch.setattr("uvicorn_worker.websocket.ending.CLOSE_TIMEOUT", 0.3)
+    monkeypatch.setattr("uvicorn_worker.websocket.ending.LINGER_TIMEOUT", 0.3)
 
     async def closing(scope: Scope, receive: Receive, send: Send) -> None:
         await send({"type": "websocket.send", "bytes": b"x" * 30_000_000})
