@@ -109,7 +109,8 @@ class WebSocketCycle:
         # What `receive` returns next, which is mostly all there is, and what has come behind that.
         self._next: Message | None = {"type": "websocket.connect"}
         self._queue: list[Message] = []
-        self._queued = 0  # bytes of both, until there are none
+        # Bytes of those that nobody awaited, one at least for each; 0 when all were taken.
+        self._queued = 0
         self._full = owner.state.config.ws_max_queue
         self._disconnect: tuple[int, str] | None = None
         # Whoever waits in `receive`: one task as a rule. The others are woken together with it;
@@ -150,7 +151,7 @@ class WebSocketCycle:
                 return True
             if self._wake():
                 return True
-        self._queued += size
+        self._queued += size or 1
         return len(self._queue) + 1 < self._full and self._queued < READ_AHEAD_LIMIT
 
     def ended(self, code: int, reason: str = "") -> None:
@@ -242,13 +243,15 @@ class WebSocketCycle:
                 others = self._others or ()
                 self._others = [*(other for other in others if not other.done()), waiter]
             await waiter
-        if self._queue:
+        if not self._queued:
+            self._next = None
+        elif self._queue:
             self._next = self._queue.pop(0)
-            return message
-        self._next = None
-        self._queued = 0
-        if self._owner.input_held:
-            self._owner.input_wanted()
+        else:
+            self._next = None
+            self._queued = 0
+            if self._owner.input_held:
+                self._owner.input_wanted()
         return message
 
     # -- send
