@@ -6,6 +6,7 @@ import asyncio
 import logging
 import socket
 import struct
+import threading
 import weakref
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -13,10 +14,11 @@ import pytest
 
 from tests.support.rawhttp import End, RawClient
 from tests.support.rawws import TEXT, RawWebSocket, frame, request
-from tests.support.serving import Held, serve
+from tests.support.serving import Held, new_loop, serve
 from tests.support.waiting import eventually
 from uvicorn_worker.flow import Flow
 from uvicorn_worker.sockets import listeners
+from uvicorn_worker.sockets.accepting import accept
 from uvicorn_worker.sockets.doorstep import Doorstep, first_bytes
 
 if TYPE_CHECKING:
@@ -165,6 +167,60 @@ def test_a_websocket_may_be_opened_at_once(loop: Loop) -> None:
             assert client.read_message() == "two"
 
 
+def test_a_long_head_is_whole_before_its_file(loop: Loop, tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(BIG)
+    fields = [(b"x-%d" % number, b"v" * 700) for number in range(80)]
+
+    async def sends(scope: Scope, receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": fields})
+        await send({"type": "http.response.pathsend", "path": str(tmp_path / "file")})
+
+    with serve(sends, loop=loop, lifespan="off") as server:
+        for sock in server.server._acceptor._sockets:  # far less than the head
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+        with Held(server.loop):
+            client = RawClient(server.address)
+            client.send(get("/", CLOSE))
+        with client:
+            with Held(server.loop):
+                pass
+            response = client.read_response()
+            assert response.body == BIG
+            assert set(fields) <= set(response.headers)
+
+
+def test_who_ends_at_once_gets_an_answer_to_each_message(loop: Loop) -> None:
+    count = 100  # more than are read ahead
+    with serve(app, loop=loop) as server:
+        with Held(server.loop):
+            client = RawWebSocket(server.address)
+            client.send(request() + b"".join(frame(TEXT, b"%d" % n) for n in range(count)))
+            client.half_close()
+        with client:
+            assert client.read_interim().status == 101
+            assert [client.read_message() for _ in range(count)] == [str(n) for n in range(count)]
+
+
+def test_who_leaves_between_answer_and_end_is_no_trouble(loop: Loop) -> None:
+    left = threading.Event()
+
+    async def lasts(scope: Scope, receive: Receive, send: Send) -> None:
+        fields = [(b"connection", b"close")]
+        await send({"type": "http.response.start", "status": 200, "headers": fields})
+        await send(body(b"last"))
+        left.wait(10)
+
+    with serve(lasts, loop=loop, lifespan="off") as server:
+        with Held(server.loop):
+            client = RawClient(server.address)
+            client.send(get("/"))
+        assert client.read_response().body == b"last"
+        client.reset()
+        left.set()
+        eventually(lambda: not server.server.state.connections)
+        assert server.messages(logging.WARNING) == []
+
+
 @pytest.mark.parametrize("reset", [True, False])
 def test_a_client_that_has_left_is_no_trouble(loop: Loop, reset: bool) -> None:
     with serve(app, loop=loop) as server:
@@ -221,6 +277,7 @@ class Resident(Flow):
 
     def __init__(self) -> None:
         self.told: list[str] = []
+        self.error: BaseException = LookupError()
 
     def pause_writing(self) -> None:
         self.told.append("pause")
@@ -232,7 +289,7 @@ class Resident(Flow):
         self.told.append(f"lost {type(exc).__name__}")
 
     def data_received(self, data: bytes) -> None:
-        raise LookupError(data)
+        raise self.error
 
 
 class Ends:
@@ -322,6 +379,19 @@ def test_an_exception_is_told_to_the_loop(ends: Ends) -> None:
     assert ends.step.done
 
 
+@pytest.mark.parametrize("kind", [SystemExit, KeyboardInterrupt])
+def test_an_exit_is_for_whoever_runs_the_loop(
+    ends: Ends, loop: Loop, kind: type[BaseException]
+) -> None:
+    ends.resident.error = kind()
+    event_loop = new_loop(loop)
+    ends.step.receive(b"data", event_loop)
+    assert ends.step.done
+    with pytest.raises(kind):
+        event_loop.run_forever()
+    event_loop.close()
+
+
 def test_what_keeps_a_transport_from_being_made_ends_the_connection(ends: Ends) -> None:
     async def fail(*_: object) -> None:
         raise OSError("no room")
@@ -341,3 +411,15 @@ def test_nothing_there_is_nothing(ends: Ends, state: str) -> None:
     if state != "silent":
         ends.client.close()
     assert first_bytes(ends.sock) == b""
+
+
+def test_a_default_timeout_is_not_for_connections() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        with RawClient(listener.getsockname()):
+            socket.setdefaulttimeout(10)
+            try:
+                sock, _ = accept(listener, socket.AF_INET)
+            finally:
+                socket.setdefaulttimeout(None)
+        with sock:
+            assert sock.gettimeout() is None

@@ -478,11 +478,11 @@ class HTTPConnection(Ending):
             raise ClientDisconnected("the client has left")
 
     async def flushed(self) -> None:
-        transport = self.transport
-        if self._phase is not CLOSED and transport.get_write_buffer_size():
-            transport.set_write_buffer_limits(0)  # `pause_writing` at once, until it is empty
+        # Again where the transport was the acceptor's: that of the loop has its own limits.
+        while self._phase is not CLOSED and self.transport.get_write_buffer_size():
+            self.transport.set_write_buffer_limits(0)  # `pause_writing` at once, until it is empty
             await self.drained()
-            transport.set_write_buffer_limits()
+            self.transport.set_write_buffer_limits()
         if self._phase is LINGER or self._phase is CLOSED:
             raise ClientDisconnected("the client has left")
 

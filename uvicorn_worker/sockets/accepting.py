@@ -22,9 +22,15 @@ class PlainSocket(socket.socket):
 def accept(listener: socket.socket, family: int) -> tuple[PlainSocket, object]:
     """Return the next connection of a stream listener of this family, and its peer's name.
 
+    It has no timeout, whatever the application has made the default: Python would wait that long
+    for a silent peer, even where the call itself says that it must not.
+
     Raises:
         OSError: as accept(2); BlockingIOError where none waits.
     """
     # All that `socket.accept` has in C; private, as it is in Python's own `socket`.
     descriptor, name = listener._accept()  # type: ignore[attr-defined]
-    return PlainSocket(family, socket.SOCK_STREAM, 0, descriptor), name
+    sock = PlainSocket(family, socket.SOCK_STREAM, 0, descriptor)
+    if socket.getdefaulttimeout() is not None:
+        sock.settimeout(None)
+    return sock, name

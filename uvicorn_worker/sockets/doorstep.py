@@ -62,7 +62,10 @@ class Doorstep(asyncio.Transport, asyncio.Protocol):
         """Give the resident its first bytes."""
         try:
             self._resident.data_received(data)
-        except BaseException as exc:  # whatever it is, as transports do: this may be in a drain
+        except (SystemExit, KeyboardInterrupt) as exc:
+            loop.call_soon(_raise, exc)  # for whoever runs the loop: this may be in a drain
+            self.abort()
+        except BaseException as exc:  # whatever it is, as transports do
             loop.call_exception_handler({
                 "message": "Exception in a connection's data_received",
                 "exception": exc,
@@ -97,8 +100,11 @@ class Doorstep(asyncio.Transport, asyncio.Protocol):
         inside.set_protocol(self._resident)
         self._resident.move(inside)
         later, self._later = self._later, []
-        for name, arguments in later:
-            getattr(inside, name)(*arguments)
+        try:
+            for name, arguments in later:
+                getattr(inside, name)(*arguments)
+        except OSError:  # asyncio's `write_eof` asks the kernel at once: the peer has gone already
+            inside.abort()
         if self._unsent:
             # Its own limits are higher: let it pause what is paused, or it would never resume.
             inside.set_write_buffer_limits(0)
@@ -120,6 +126,9 @@ class Doorstep(asyncio.Transport, asyncio.Protocol):
         self._resident.data_received(data)
 
     def eof_received(self) -> bool | None:
+        asked = [name for name, _ in self._later if name.endswith("_reading")]
+        if asked and asked[-1] == "pause_reading":
+            return True  # it is read again when the resident resumes, behind what that holds
         return self._resident.eof_received()
 
     # -- the resident's transport
@@ -208,3 +217,7 @@ class Doorstep(asyncio.Transport, asyncio.Protocol):
             return self._sock.getpeername()
         except OSError:
             return default
+
+
+def _raise(exc: BaseException) -> None:
+    raise exc
