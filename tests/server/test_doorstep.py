@@ -326,9 +326,13 @@ def test_small_answers_go_out_at_once(ends: Ends) -> None:
     assert ends.resident.told == ["lost NoneType"]
 
 
-def test_nothing_of_it_waits_for_a_collection(ends: Ends) -> None:
+@pytest.mark.parametrize("fails", [True, False])
+def test_nothing_of_it_waits_for_a_collection(ends: Ends, fails: bool) -> None:
     ends.resident.transport = ends.step
     gone = weakref.ref(ends.resident)
+    if fails:
+        ends.client.close()
+        ends.step.write(b"answer")
     ends.step.close()
     ends.step.leave()
     del ends.resident, ends.step

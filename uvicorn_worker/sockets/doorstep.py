@@ -142,7 +142,7 @@ class Doorstep(asyncio.Transport, asyncio.Protocol):
         except BlockingIOError:
             sent = 0
         except OSError as exc:
-            self._error = exc
+            self._error = exc.with_traceback(None)  # which leads back here: a cycle
             self.abort()
             return
         if sent < len(data):
