@@ -119,11 +119,18 @@ async def _sleep_through_cancellation(delay: float) -> None:
 
 
 async def block(scope: Scope, receive: Receive, send: Send) -> None:
-    """Block the event loop in Python."""
+    """Block the event loop in Python that computes."""
     mark("sleeping")
     end = time.monotonic() + seconds(scope)
     while time.monotonic() < end:
         pass
+    await pid(scope, receive, send)
+
+
+async def stall(scope: Scope, receive: Receive, send: Send) -> None:
+    """Block the event loop in a call that waits, and needs no processor for that."""
+    mark("sleeping")
+    time.sleep(seconds(scope))  # noqa: ASYNC251 - that is the point
     await pid(scope, receive, send)
 
 
@@ -228,6 +235,7 @@ PATHS: dict[str, Handler] = {
     "/sleep": sleep,
     "/stubborn": stubborn,
     "/block": block,
+    "/stall": stall,
     "/cblock": cblock,
     "/thread": thread,
     "/leave": leave,

@@ -231,15 +231,15 @@ def test_a_blocked_worker_is_replaced_and_says_where(
 ) -> None:
     server = supervisor(APP, "--timeout", "2")
     before = server.wait_for_workers(1)
-    clients.submit(server.get, "/block?s=60")
+    clients.submit(server.get, "/stall?s=60")
     server.wait_for_mark("sleeping")
 
     server.wait_for_workers(1, without=before)
 
     log = server.log_text()
-    assert log.count("in block\n") == 1, "its stack, once"
+    assert log.count("in stall\n") == 1, "its stack, once"
     assert log.count("It is where it was") == 2, "before it is ended, and then"
-    assert log.count("GET /block?s=60 from") == 2, "the request in flight, as it gets older"
+    assert log.count("GET /stall?s=60 from") == 2, "the request in flight, as it gets older"
     assert "its event loop has not turned for 2." in log
     assert "although threads of it still run" not in log
     assert server.get("/pid").status == 200
