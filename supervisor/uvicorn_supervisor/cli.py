@@ -82,6 +82,8 @@ def read(words: Sequence[str], environ: MutableMapping[str, str]) -> Told | None
         version=__version__,
         elsewhere=ELSEWHERE,
     )
+    if len(words) > 1 and words[0] == "check":
+        raise UsageError(f"{NAME} has no `check`: `uvicorn-worker check APP` tells what is risky")
     line = command.read(words)
     if line is None:
         return None

@@ -5,6 +5,7 @@ The fields are the options of the command `uvicorn-supervisor`, of its environme
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -51,6 +52,13 @@ RELOADING_GRACE: Final = 2.0
 GRACEFUL: Final = 30.0
 
 AUTO: Final = "auto"  # the number of workers that fit
+
+
+def _no_address(value: object) -> str | None:
+    """Complain of `127.0.0.1:8001`, of which a file would be made that nobody looks for."""
+    if isinstance(value, str) and re.fullmatch(r"[^/]*:\d+", value):
+        return "expected the path of a UNIX socket, not HOST:PORT (--web shows a page there)"
+    return None
 
 
 def _parse_workers(text: str) -> object:
@@ -126,6 +134,7 @@ class SupervisorConfig(Config):
     control: str | None = setting(
         None,
         "UNIX socket for uvicorn-supervisorctl; for this user and root only",
+        _no_address,
         kind=optional(PATH),
         group=SEEING,
     )

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from uvicorn_supervisor.control.client import Client, NoAnswer
 from uvicorn_supervisor.control.figures import ABSENT, age, size
+from uvicorn_supervisor.decisions.limits import MOST_WORKERS
 from uvicorn_worker import __version__
 from uvicorn_worker.config import LEVELS
 
@@ -100,7 +101,7 @@ def _parser() -> argparse.ArgumentParser:
     for name, help in WAITING.items():
         command(name, help, _stop if name == "stop" else _wait_for_verdict)
     scale = command("scale", "keep so many workers, until a reload", _order)
-    scale.add_argument("count", metavar="N")
+    scale.add_argument("count", metavar="N", type=_count)
     recycle = command("recycle", "replace one worker, its successor first", _order_and_wait)
     recycle.add_argument("worker", metavar="WORKER", help="its number, or its process id")
     stacks = command("stacks", "show threads, tasks and requests of a worker", _stacks)
@@ -109,6 +110,13 @@ def _parser() -> argparse.ArgumentParser:
     level.add_argument("level", metavar=f"[{'|'.join((*LEVELS.choices, 'default'))}]")
     command("top", "show what the workers do, and go on; q ends it", _top)
     return parser
+
+
+def _count(text: str) -> str:
+    """Return the number of workers, as it is sent."""
+    if not (text.isascii() and text.isdigit() and 1 <= int(text[:9]) <= MOST_WORKERS):
+        raise argparse.ArgumentTypeError(f"{text!r}: expected a number from 1 to {MOST_WORKERS}")
+    return text
 
 
 # -- commands

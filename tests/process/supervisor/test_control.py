@@ -95,8 +95,8 @@ def changes_how_many_there_are(ctl: Control) -> None:
     seats = ctl.wait_for_seats(3)
     for wrong in ("0", "-1", "many"):
         code, _, err = ctl("scale", "--", wrong)
-        assert code == 1
-        assert f"count='{wrong}': expected a number from 1 to 256" in err
+        assert code == 2
+        assert f"argument N: '{wrong}': expected a number from 1 to 256" in err
 
     assert ctl("recycle", "2") == (0, "it has been replaced\n", "")
     after = ctl.seats()

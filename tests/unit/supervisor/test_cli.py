@@ -84,6 +84,8 @@ def test_a_reload_reads_files_again(here: Path) -> None:
     ("words", "error", "text"),
     [
         ([], UsageError, "APP is missing: uvicorn-supervisor MODULE:ATTRIBUTE"),
+        (["check", "a:b"], UsageError, "`uvicorn-worker check APP` tells what is risky"),
+        (["a:b", "--control", "127.0.0.1:99"], UsageError, "expected the path of a UNIX socket"),
         (["shop:app", "--worker", "4"], UsageError, "--worker: there is no such option"),
         (["shop:app", "--user", "shop"], UsageError, "--user: not an option here; whoever starts"),
         (["shop:app", "-c", "gunicorn.conf.py"], UsageError, "-c: not an option here; settings"),
