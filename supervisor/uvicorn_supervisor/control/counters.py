@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from uvicorn_worker.errors import ConfigError
 from uvicorn_worker.metrics.answers import check_installed
-from uvicorn_worker.sockets.binds import TCP, Unix, parse_bind
+from uvicorn_worker.sockets.binds import TCP, Unix, binds_of, parse_bind
 from uvicorn_worker.sockets.opening import open_bind
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def addresses(config: SupervisorConfig) -> dict[str, TCP | Unix]:
     """Return where the configuration says that questions are taken, by the option's name.
 
     Raises:
-        ConfigError: an address cannot be read.
+        ConfigError: an address cannot be read, or is taken by the server itself.
     """
     found: dict[str, TCP | Unix] = {}
     if config.control is not None:
@@ -47,7 +47,18 @@ def addresses(config: SupervisorConfig) -> dict[str, TCP | Unix]:
         found[METRICS] = _parse(METRICS, config.metrics)
     if config.web is not None:
         found[WEB] = _parse(WEB, config.web)
+    _refuse_taken(found, config)
     return found
+
+
+def _refuse_taken(found: Mapping[str, TCP | Unix], config: SupervisorConfig) -> None:
+    """Raise ConfigError for the server's own address: the kernel would blame another process."""
+    own = "the server listens there itself"
+    taken: dict[object, str] = dict.fromkeys(binds_of(config), own)
+    for name, address in found.items():
+        if address in taken and not (isinstance(address, TCP) and address.port == 0):
+            raise ConfigError(f"{name}={str(address)!r}: {taken[address]}; take another address")
+        taken[address] = f"{name} is there"
 
 
 def is_loopback(address: TCP | Unix) -> bool:

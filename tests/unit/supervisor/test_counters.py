@@ -57,6 +57,22 @@ def test_other_addresses_are_refused(text: str, why: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("options", "why"),
+    [
+        ({"web": "8000"}, "web='127.0.0.1:8000': the server listens there itself"),
+        ({"bind": [":9"], "web": ":9"}, "web='0.0.0.0:9': the server listens there itself"),
+        ({"uds": "/a/b", "control": "/a/b"}, "control='unix:/a/b': the server listens there"),
+        ({"metrics": "9", "web": "9"}, "web='127.0.0.1:9': metrics is there"),
+    ],
+)
+def test_addresses_that_are_taken_are_refused(options: dict[str, Any], why: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        addresses(SupervisorConfig("shop:app", **options))
+
+    assert str(caught.value).startswith(why)
+
+
+@pytest.mark.parametrize(
     ("host", "loopback"),
     [("127.0.0.1", True), ("127.9.9.9", True), ("::1", True), ("localhost", True),
      ("0.0.0.0", False), ("::", False), ("10.0.0.1", False), ("shop.example", False)],
