@@ -147,7 +147,7 @@ class Service:
     def _sweep(self) -> None:
         """Look at what is due, and around."""
         now = self.state.loop.time()
-        self._deadlines.look(now)
+        self._deadlines.look()
         self._time_limit.enforce(now)
         self._acceptor.show_load()
         self._acceptor.look_around()

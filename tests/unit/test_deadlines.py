@@ -52,7 +52,7 @@ def look(connections: list[Connection], between: Callable[[], None] = lambda: No
         state = SimpleNamespace(
             connections=set(connections), loop=loop, log=log, keep_alive=KEEP_ALIVE
         )
-        Deadlines(cast("HTTPState", state)).look(loop.time())
+        Deadlines(cast("HTTPState", state)).look()
         between()
         counts = [sum(one.calls for one in connections)]
         for _ in range(3):
