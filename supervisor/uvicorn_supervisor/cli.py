@@ -53,7 +53,7 @@ def main(words: Sequence[str] | None = None) -> int:
         from uvicorn_supervisor.main import supervise
 
         _advise(told)
-        return supervise(told.config, lambda: _read_again(words, dict(environ)))
+        return supervise(told.config, lambda: _read_again(words, dict(environ)), last=True)
     except WorkerError as exc:
         _tell_predecessor(exc)
         return complain(exc, sys.stderr)

@@ -88,10 +88,15 @@ class Mailbox:
                 received += [number for number in data if number]
         return received
 
-    def close(self) -> None:
-        """Give the signals back."""
+    def close(self, *, last: bool = False) -> None:
+        """Give the signals back; orders are ignored where this is the `last` of the process.
+
+        A signal that comes while Python ends would make a stop that went well look like a crash.
+        """
         signal.set_wakeup_fd(self._fd_before)
         for number, handler in self._before.items():
+            if last and number in ORDERS:
+                handler = signal.SIG_IGN  # Python keeps that to its end, unlike its own handlers
             signal.signal(number, signal.SIG_DFL if handler is None else handler)
         os.close(self.reader)
         os.close(self.writer)

@@ -50,10 +50,12 @@ def run(app: str | Callable[..., Any], **options: Any) -> None:
         raise SystemExit(code)
 
 
-def supervise(config: SupervisorConfig, read: Callable[[], SupervisorConfig]) -> int:
+def supervise(
+    config: SupervisorConfig, read: Callable[[], SupervisorConfig], *, last: bool = False
+) -> int:
     """Run a supervisor and return its exit code.
 
-    `read` returns the configuration as it is at a reload.
+    `read` returns the configuration as it is at a reload; `last` where the process ends behind it.
 
     Raises:
         WorkerError: it cannot begin: an address is taken, a file cannot be written or found.
@@ -67,7 +69,7 @@ def supervise(config: SupervisorConfig, read: Callable[[], SupervisorConfig]) ->
         with contextlib.closing(Place(config)) as place:
             return Supervisor(config, read, place, mailbox, system).run()
     finally:
-        mailbox.close()
+        mailbox.close(last=last)
 
 
 def _refuse_place() -> None:
