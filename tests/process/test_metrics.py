@@ -82,6 +82,7 @@ def test_reloads_and_upgrades_keep_the_address_and_only_one_master_answers(
 
 def test_a_port_in_use_ends_the_start_with_one_line(gunicorn: StartGunicorn) -> None:
     with_it = gunicorn(APP)
+    assert with_it.get("/pid").status == 200  # Gunicorn forgets a stop while its workers boot
     where = f"127.0.0.1:{with_it.address[1]}"
     server = gunicorn(APP, env={"UVICORN_METRICS": where}, expect_exit=None)
 
