@@ -38,6 +38,8 @@ class Deadlines:
         now = state.loop.time()
         come = [one for one in self._left[-AT_ONCE:] if one.deadline <= now]
         del self._left[-AT_ONCE:]
+        if self._left:  # first: whatever goes wrong here, the others have their turn
+            state.loop.call_soon(self._look)
         for connection in come:
             if connection.deadline == JUST_IDLE:
                 connection.deadline = now + state.keep_alive
@@ -47,5 +49,3 @@ class Deadlines:
             except Exception:
                 state.log.exception("Exception at the deadline of a connection")
                 connection.abort()
-        if self._left:
-            state.loop.call_soon(self._look)

@@ -155,24 +155,6 @@ class WebSocketConnection(Ending):
         self.input_held = True
         self._pause_reading()
 
-    def input_wanted(self) -> None:
-        self.input_held = False
-        if self._reader is None:
-            return
-        try:
-            if self._reader.resume():
-                self._resume_reading()
-            else:
-                self.input_held = True
-            self._send_pongs()
-        except ProtocolViolation as exc:
-            self._violated(exc)
-
-    def _violated(self, exc: ProtocolViolation) -> None:
-        """Read no more; close when the application had its turn with the messages before."""
-        self._reader = None
-        self.state.loop.call_soon(self.fail, exc.code, exc.reason)
-
     def message_received(self, message: dict[str, Any], size: int) -> bool:
         assert self._cycle is not None
         return self._cycle.message_received(message, size)

@@ -7,6 +7,7 @@ import random
 import socket
 from typing import TYPE_CHECKING, Final
 
+from uvicorn_worker.errors import ProtocolViolation
 from uvicorn_worker.flow import LINGER_TIMEOUT, NEVER, Flow, unacknowledged
 from uvicorn_worker.websocket.frames import INTERNAL_ERROR, PING, close_frame, control_frame
 
@@ -68,8 +69,22 @@ class Ending(Flow):
         self.input_held = False
 
     def input_wanted(self) -> None:
-        """Read on: whoever has held the input wants more."""
-        raise NotImplementedError
+        self.input_held = False
+        if self._reader is None:
+            return
+        try:
+            if self._reader.resume():
+                self._resume_reading()
+            else:
+                self.input_held = True
+            self._send_pongs()
+        except ProtocolViolation as exc:
+            self._violated(exc)
+
+    def _violated(self, exc: ProtocolViolation) -> None:
+        """Read no more; close when the application had its turn with the messages before."""
+        self._reader = None
+        self.state.loop.call_soon(self.fail, exc.code, exc.reason)
 
     def _send_pongs(self) -> None:
         """Answer all the pings of one read at once, as soon as the transport takes more."""
